@@ -1,0 +1,1 @@
+//! Request path → publication. Readers never lock, and never wait for a writer.

@@ -1,0 +1,35 @@
+//! One issuer's task: owns its state and ties source, ring, publication and catalog together.
+
+use jiff::SignedDuration;
+
+use crate::publication::Profile;
+use crate::ring::Rules;
+use crate::source::SourceSettings;
+
+/// An issuer as configured and validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IssuerSettings {
+    /// What its documents say.
+    pub profile: Profile,
+    /// Whether `/readyz` waits for it.
+    pub required: bool,
+    /// Its sources; at least one.
+    pub sources: Vec<IssuerSource>,
+    /// How often a source is read: 10 s, at most the max-age of the JWKS.
+    pub refresh: SignedDuration,
+    /// The rules of its ring.
+    pub rules: Rules,
+    /// The longest that any token may live.
+    pub token_lifetime: SignedDuration,
+}
+
+/// One source of an issuer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IssuerSource {
+    /// Where the keys are.
+    pub settings: SourceSettings,
+    /// Other issuers that this source may name.
+    pub claims: Vec<String>,
+    /// Complete reads in a row without a key before it counts as absent.
+    pub confirmation: u32,
+}

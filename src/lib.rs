@@ -1,0 +1,31 @@
+//! The public face of a Kubernetes cluster's service-account keys.
+//!
+//! The data runs one way, and so do the imports (each line may use those above it):
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`key`] | a public key: PEM, JWK, `kid`, what may be published (pure) |
+//! | [`ring`] | ledger, merge, rotation rules: (ledger, listing, now) → (ledger, key set) (pure) |
+//! | [`publication`] | key set → the bytes and headers of both documents (pure) |
+//! | [`catalog`] | request path → publication; readers never lock |
+//! | [`clock`], [`metrics`] | the one wall clock; the counters that every room above increments |
+//! | [`source`], [`store`] | adapters that read listings, and that keep ledgers |
+//! | [`issuer`] | one issuer's task: owns its state and ties the above together |
+//! | [`edge`] | HTTPS, TLS material, limits, router: all that faces the internet |
+//! | [`admin`] | metrics, health: on a listener of its own |
+//! | [`config`] | what an operator writes → validated settings; every error names the field |
+//! | [`cli`] | one file per command |
+
+pub mod admin;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod edge;
+pub mod issuer;
+pub mod key;
+pub mod metrics;
+pub mod publication;
+pub mod ring;
+pub mod source;
+pub mod store;

@@ -1,0 +1,1 @@
+//! The integration tests: the wire contract over the real router, the real binary, real servers.
