@@ -1,1 +1,92 @@
 //! Every metric the service exports, with typed handles for the rooms that count.
+//!
+//! The handles are made once and kept: counting is a few atomic additions, and no label is looked up per request.
+//! `docs/metrics.md` lists every metric; a test holds that list against what [`Metrics::render`] gives.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use prometheus::{Registry, TextEncoder};
+
+mod build;
+mod config;
+mod edge;
+mod family;
+mod issuer;
+mod process;
+mod register;
+mod rows;
+
+pub use build::{COMMIT, RUSTC, VERSION};
+pub use edge::{EdgeMetrics, Endpoint, HandshakeFailure, ListenerMetrics, OpenConnection, RefusedConnection};
+pub use issuer::IssuerMetrics;
+pub use prometheus::{Error, TEXT_FORMAT};
+
+/// All metrics of one process. Cheap to clone: every clone counts into the same metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    edge: EdgeMetrics,
+    config: config::ConfigMetrics,
+    issuers: issuer::Issuers,
+    started: Timestamp,
+}
+
+impl Metrics {
+    /// Registers everything. `started` is the start of the process.
+    pub fn new(started: Timestamp) -> Self {
+        let registry = Registry::new();
+        build::register(&registry);
+        Self(Arc::new(Inner {
+            edge: EdgeMetrics::register(&registry),
+            config: config::ConfigMetrics::register(&registry),
+            issuers: issuer::Issuers::default(),
+            started,
+            registry,
+        }))
+    }
+
+    /// What the router counts into.
+    pub fn edge(&self) -> &EdgeMetrics {
+        &self.0.edge
+    }
+
+    /// What one listener of the edge counts into, named by its configured address.
+    pub fn listener(&self, address: &str) -> ListenerMetrics {
+        self.0.edge.listener(address)
+    }
+
+    /// What one issuer counts into: the same rows for the same issuer, until [`IssuerMetrics::removed`].
+    pub fn issuer(&self, issuer: &str) -> IssuerMetrics {
+        self.0.issuers.issuer(issuer)
+    }
+
+    /// The configuration was read and is in force: at the start, and after each reload that was taken.
+    pub fn config_loaded(&self, now: Timestamp) {
+        self.0.config.loaded(now);
+    }
+
+    /// A reload was taken over. Counts it, and does what [`Self::config_loaded`] does.
+    pub fn config_reloaded(&self, now: Timestamp) {
+        self.0.config.reloaded(now);
+    }
+
+    /// A reload was refused; the configuration before it stays in force.
+    pub fn config_refused(&self) {
+        self.0.config.refused();
+    }
+
+    /// The text exposition format 0.0.4, whose media type is [`TEXT_FORMAT`].
+    pub fn render(&self) -> Result<String, Error> {
+        let mut families = self.0.registry.gather();
+        families.extend(rows::families(&self.0.issuers));
+        families.extend(process::families(self.0.started));
+        TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! The rows of the issuers, made anew each time Prometheus asks.
+
+use prometheus::proto::MetricFamily;
+
+use super::family::Family;
+use super::issuer::{DocumentRow, Issuers, Published, SourceState, State};
+use super::register::seconds;
+use crate::ring::KeyState;
+
+/// Some verifiers read no more keys than this of a set (AWS ALB, OCI API Gateway).
+const KEYS_THAT_ALL_VERIFIERS_READ: usize = 10;
+
+/// Keys that get rows of their own, in the order of publication; `oidc_issuer_keys` counts all.
+const KEY_ROWS: usize = 100;
+
+/// All families of all issuers.
+pub(super) fn families(issuers: &Issuers) -> impl Iterator<Item = MetricFamily> + use<> {
+    let mut rows = Rows::new();
+    issuers.for_each(|issuer, state| rows.issuer(issuer, state));
+    rows.into_families()
+}
+
+struct Rows {
+    reads: Family,
+    last_success: Family,
+    consecutive_failures: Family,
+    quarantined: Family,
+    published: Family,
+    changed: Family,
+    etag: Family,
+    size: Family,
+    keys: Family,
+    too_many: Family,
+    key_info: Family,
+    first_seen: Family,
+    leaves: Family,
+}
+
+impl Rows {
+    fn new() -> Self {
+        Self {
+            reads: Family::counter("oidc_issuer_source_reads_total", "Reads of a source by result."),
+            last_success: Family::gauge(
+                "oidc_issuer_source_last_success_timestamp_seconds",
+                "When a source was last read successfully.",
+            ),
+            consecutive_failures: Family::gauge(
+                "oidc_issuer_source_consecutive_failures",
+                "Failed reads of a source since its last successful one.",
+            ),
+            quarantined: Family::gauge(
+                "oidc_issuer_quarantined_entries",
+                "Entries of the sources that are held back now, by reason.",
+            ),
+            published: Family::gauge(
+                "oidc_issuer_published",
+                "Whether the documents of the issuer are published; if not they answer 503.",
+            ),
+            changed: Family::gauge(
+                "oidc_issuer_documents_changed_timestamp_seconds",
+                "When the published documents last changed in this process.",
+            ),
+            etag: Family::gauge(
+                "oidc_issuer_document_info",
+                "The published documents with the entity tag of their uncompressed form; always 1.",
+            ),
+            size: Family::gauge(
+                "oidc_issuer_document_size_bytes",
+                "Size of a published document, uncompressed.",
+            ),
+            keys: Family::gauge("oidc_issuer_keys", "Published keys by state."),
+            too_many: Family::gauge(
+                "oidc_issuer_too_many_keys",
+                "Whether more than 10 keys are published, which not all verifiers read.",
+            ),
+            key_info: Family::gauge("oidc_issuer_key_info", "The published keys; always 1."),
+            first_seen: Family::gauge(
+                "oidc_issuer_key_first_seen_timestamp_seconds",
+                "When a published key was first seen.",
+            ),
+            leaves: Family::gauge(
+                "oidc_issuer_key_leaves_timestamp_seconds",
+                "When a retained key leaves the published set.",
+            ),
+        }
+    }
+
+    fn issuer(&mut self, issuer: &str, state: &State) {
+        for (source, read) in &state.sources {
+            self.source(issuer, source, read);
+        }
+        for (reason, entries) in &state.quarantined {
+            self.quarantined
+                .row(&[("issuer", issuer), ("reason", reason)], count(*entries));
+        }
+        self.published
+            .row(&[("issuer", issuer)], flag(state.published.is_some()));
+        if let Some(published) = &state.published {
+            self.publication(issuer, published);
+        }
+    }
+
+    fn source(&mut self, issuer: &str, source: &str, read: &SourceState) {
+        let labels = [("issuer", issuer), ("source", source)];
+        let mut reads = |result: &str, reads: u64| {
+            let labels = [("issuer", issuer), ("source", source), ("result", result)];
+            self.reads.row(&labels, count(reads));
+        };
+        reads("success", read.successes);
+        for (result, failures) in &read.failures {
+            reads(result, *failures);
+        }
+        self.consecutive_failures
+            .row(&labels, count(read.consecutive_failures));
+        if let Some(at) = read.last_success {
+            self.last_success.row(&labels, seconds(at));
+        }
+    }
+
+    fn publication(&mut self, issuer: &str, published: &Published) {
+        self.changed
+            .row(&[("issuer", issuer)], seconds(published.changed));
+        self.document(issuer, "discovery", &published.discovery);
+        self.document(issuer, "jwks", &published.jwks);
+        self.keys(issuer, published);
+    }
+
+    fn document(&mut self, issuer: &str, document: &str, row: &DocumentRow) {
+        let labels = [("issuer", issuer), ("document", document)];
+        let etag = row.etag.to_str().unwrap_or_default().trim_matches('"');
+        self.etag.row(&[labels[0], labels[1], ("etag", etag)], 1.0);
+        self.size.row(&labels, count(row.bytes as u64));
+    }
+
+    fn keys(&mut self, issuer: &str, published: &Published) {
+        let keys = &published.keys;
+        let listed = keys.iter().filter(|key| key.state == KeyState::Listed).count();
+        for (state, keys) in [("listed", listed), ("retained", keys.len() - listed)] {
+            self.keys
+                .row(&[("issuer", issuer), ("state", state)], count(keys as u64));
+        }
+        self.too_many.row(
+            &[("issuer", issuer)],
+            flag(keys.len() > KEYS_THAT_ALL_VERIFIERS_READ),
+        );
+        for key in keys.iter().take(KEY_ROWS) {
+            let (state, leaves) = match key.state {
+                KeyState::Listed => ("listed", None),
+                KeyState::Retained { leaves_at, .. } => ("retained", Some(leaves_at)),
+            };
+            let labels = [("issuer", issuer), ("kid", &key.kid)];
+            self.key_info.row(
+                &[
+                    labels[0],
+                    labels[1],
+                    ("alg", key.algorithm.as_str()),
+                    ("state", state),
+                ],
+                1.0,
+            );
+            self.first_seen.row(&labels, seconds(key.first_seen));
+            if let Some(at) = leaves {
+                self.leaves.row(&labels, seconds(at));
+            }
+        }
+    }
+
+    fn into_families(self) -> impl Iterator<Item = MetricFamily> {
+        [
+            self.reads,
+            self.last_success,
+            self.consecutive_failures,
+            self.quarantined,
+            self.published,
+            self.changed,
+            self.etag,
+            self.size,
+            self.keys,
+            self.too_many,
+            self.key_info,
+            self.first_seen,
+            self.leaves,
+        ]
+        .into_iter()
+        .filter_map(Family::finish)
+    }
+}
+
+fn flag(set: bool) -> f64 {
+    if set { 1.0 } else { 0.0 }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no counter here passes 2^53 in the life of a machine"
+)]
+fn count(of: u64) -> f64 {
+    of as f64
+}
