@@ -1,7 +1,23 @@
 //! All that faces the internet: listeners, TLS, limits, router.
+//!
+//! [`Edge::bind`] opens every listener and reads every certificate, so that what is wrong with them is known before
+//! anything is served. [`Edge::serve`] then answers from the catalog until it is told to stop, and drains.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::metrics::{ListenerMetrics, Metrics};
+
+mod error;
+mod limits;
+mod listener;
+
+pub use error::EdgeError;
+pub use limits::Limits;
 
 /// One listener of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,4 +47,51 @@ pub enum TlsSettings {
         /// DNS names and IP addresses of the leaf, beside `localhost`, `127.0.0.1` and `::1`.
         names: Vec<String>,
     },
+}
+
+/// The listeners, bound, with their certificates read. Within a tokio runtime.
+#[derive(Debug)]
+pub struct Edge {
+    listeners: Vec<Listener>,
+    limits: Limits,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct Listener {
+    settings: ListenerSettings,
+    socket: TcpListener,
+    metrics: ListenerMetrics,
+}
+
+impl Edge {
+    /// Opens every listener and reads every certificate; connections wait in the kernel until [`Edge::serve`].
+    pub fn bind(
+        settings: &[ListenerSettings],
+        limits: Limits,
+        metrics: &Metrics,
+        clock: &Clock,
+    ) -> Result<Self, EdgeError> {
+        let mut listeners = Vec::with_capacity(settings.len());
+        for settings in settings {
+            listeners.push(Listener {
+                settings: settings.clone(),
+                socket: listener::bind(settings.address)?,
+                metrics: metrics.listener(&settings.address.to_string()),
+            });
+        }
+        Ok(Self {
+            listeners,
+            limits,
+            clock: clock.clone(),
+        })
+    }
+
+    /// Where it listens, in the order of the settings; a port that was given as 0 is known now.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners
+            .iter()
+            .map(|listener| listener.socket.local_addr())
+            .collect()
+    }
 }

@@ -1,0 +1,43 @@
+//! What one client may take of the service.
+
+use std::time::Duration;
+
+/// Bounds of connections and requests. Overload is met by these: the documents are never answered 429,
+/// since a verifier that is throttled fails a user's login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once, over all listeners; further ones wait in the kernel's queue.
+    /// At the start it is lowered to what the limit of open files allows.
+    pub max_connections: usize,
+    /// From the start of a TLS handshake to its end.
+    pub handshake_timeout: Duration,
+    /// From the first octet of a request to the end of its head; also how long a new connection may say nothing.
+    pub header_timeout: Duration,
+    /// How long a connection may rest between two requests. Longer than a load balancer keeps its idle connections,
+    /// or it will now and then send a request into a connection that is just being closed.
+    pub idle_timeout: Duration,
+    /// How long the octets of responses may wait for a client that does not read.
+    pub write_timeout: Duration,
+    /// How long requests in flight may take after the signal to stop. Less than Kubernetes'
+    /// `terminationGracePeriodSeconds` (30 s).
+    pub drain_timeout: Duration,
+    /// The head of an HTTP/1 request, and the header list of an HTTP/2 request, in octets.
+    pub max_header_bytes: usize,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub max_streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(25),
+            max_header_bytes: 16 * 1024,
+            max_streams: 100,
+        }
+    }
+}
