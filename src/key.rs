@@ -3,6 +3,8 @@
 //! Everything else is quarantined: held back with a reason, without costing the rest of the set.
 //! Pure: no clock, no network, no files.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod reason;
 
 use std::fmt;

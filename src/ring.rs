@@ -1,9 +1,14 @@
 //! The rules of rotation: (ledger, listing, now) → (ledger, key set). Pure.
 
+mod ledger;
+mod rotation;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::ledger::{Entry, Ledger, Presence};
+pub use self::rotation::{Refused, Ring};
 use crate::key::{PublicKey, Quarantined};
 
 /// What one read of a source said.
@@ -33,6 +38,24 @@ pub struct Rules {
     pub retention: SignedDuration,
     /// Upper bound of the JWKS document in bytes; retained keys give way first.
     pub max_bytes: usize,
+    /// Upper bound of keys that are listed or retained; new ones beyond it are held.
+    pub max_keys: usize,
+}
+
+impl Rules {
+    /// Java verifiers refuse above 51,200 bytes.
+    pub const MAX_BYTES: usize = 50_000;
+    /// Cloud token services refuse above 100 keys.
+    pub const MAX_KEYS: usize = 100;
+
+    /// The usual bounds of size and number, with this retention.
+    pub fn new(retention: SignedDuration) -> Self {
+        Self {
+            retention,
+            max_bytes: Self::MAX_BYTES,
+            max_keys: Self::MAX_KEYS,
+        }
+    }
 }
 
 /// A key as published, with what is known of it.

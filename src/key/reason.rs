@@ -12,6 +12,18 @@ pub enum Reason {
         /// The kid in question.
         kid: String,
     },
+    /// The set would outgrow the size that verifiers accept.
+    #[error("held: the JWKS would be larger than {max_bytes} bytes; remove keys that are no longer needed")]
+    SizeLimit {
+        /// Upper bound of the document.
+        max_bytes: usize,
+    },
+    /// Too many keys are published or were until lately.
+    #[error("held: {max_keys} keys are listed or retained already; is there a new key at every read?")]
+    KeyLimit {
+        /// Upper bound of listed and retained keys.
+        max_keys: usize,
+    },
 
     /// The armour of a PEM block is broken: the API server skips such a block without a word.
     #[error("broken PEM block: {0}")]
@@ -141,6 +153,8 @@ impl Reason {
     pub fn label(&self) -> &'static str {
         match self {
             Self::KidConflict { .. } => "kid_conflict",
+            Self::SizeLimit { .. } => "size_limit",
+            Self::KeyLimit { .. } => "key_limit",
             Self::Pem(_) => "pem",
             Self::Encrypted => "encrypted",
             Self::NotAKey { .. } => "not_a_key",

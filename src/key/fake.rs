@@ -1,0 +1,34 @@
+//! Keys for the tests of other rooms: made of their parts, without any cryptography.
+
+use std::sync::Arc;
+
+use super::{Algorithm, KeyId, PublicKey};
+
+/// An RSA key by name and material. Equal arguments make equal keys.
+pub(crate) fn key(kid: &str, material: u8) -> PublicKey {
+    key_with(kid, material, Algorithm::Rs256)
+}
+
+/// A key of any algorithm. Its JWK has the right members, but no real material.
+pub(crate) fn key_with(kid: &str, material: u8, algorithm: Algorithm) -> PublicKey {
+    let kid_json = serde_json::Value::from(kid);
+    let alg = algorithm.as_str();
+    let jwk = match algorithm {
+        Algorithm::Rs256 => {
+            format!(
+                r#"{{"use":"sig","kty":"RSA","kid":{kid_json},"alg":"{alg}","n":"n{material:03}","e":"AQAB"}}"#
+            )
+        }
+        _ => format!(
+            r#"{{"use":"sig","kty":"EC","kid":{kid_json},"crv":"P","alg":"{alg}","x":"x{material:03}","y":"y{material:03}"}}"#
+        ),
+    };
+    PublicKey {
+        id: KeyId {
+            kid: kid.into(),
+            spki_sha256: [material; 32],
+        },
+        algorithm,
+        jwk: Arc::from(jwk),
+    }
+}
