@@ -1,8 +1,44 @@
 //! Adapters that read listings. What a source says only ever reaches the edge through ring and publication.
 
+pub mod embedded;
+mod error;
+
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
+
+pub use error::{Asked, Cause, Phase, ReadError};
+
+use crate::ring::Listing;
+
+/// A place that lists a cluster's public keys, ready to be read.
+#[derive(Debug)]
+pub struct Source {
+    settings: SourceSettings,
+}
+
+impl Source {
+    /// Nothing is read yet, and nothing can fail yet: files and addresses may come into being later.
+    pub fn new(settings: &SourceSettings) -> Self {
+        Self {
+            settings: settings.clone(),
+        }
+    }
+
+    /// Reads the listing once. Bounded in time and size; safe to drop half-way.
+    pub async fn read(&mut self) -> Result<Listing, ReadError> {
+        Err(ReadError::new(
+            Asked::Files,
+            format!("{:?}", self.settings),
+            Cause::NoFiles,
+        ))
+    }
+
+    /// Waits until there is reason to read before the next turn: a watched file changed. Forever where there is none.
+    pub async fn changed(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
 
 /// A source as configured and validated.
 #[derive(Clone, Debug, PartialEq)]

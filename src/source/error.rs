@@ -1,0 +1,373 @@
+//! Why a read gave no listing: every message names the place, the cause, and what to do next.
+//!
+//! Nothing that a source sent is copied into a message unless its shape was checked: an answer may echo a token.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::key::{ParseError, Quarantined};
+
+/// A read that gave no listing. `Display` is one line: place, cause, remedy.
+#[derive(Debug)]
+pub struct ReadError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    place: String,
+    asked: Asked,
+    cause: Cause,
+    quarantined: Vec<Quarantined>,
+}
+
+/// What kind of place was asked: the remedies differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A Kubernetes API server.
+    ApiServer,
+    /// A JWKS at a URL.
+    Jwks,
+    /// Key files.
+    Files,
+    /// Our own signing key.
+    Embedded,
+}
+
+impl ReadError {
+    /// `place` is the URL or file that was being read.
+    pub fn new(asked: Asked, place: impl Into<String>, cause: Cause) -> Self {
+        Self(Box::new(Inner {
+            place: place.into(),
+            asked,
+            cause,
+            quarantined: Vec::new(),
+        }))
+    }
+
+    /// Nothing of what was read may be published: `quarantined` says why, entry by entry.
+    pub fn nothing_publishable(
+        asked: Asked,
+        place: impl Into<String>,
+        quarantined: Vec<Quarantined>,
+    ) -> Self {
+        let cause = match quarantined.first() {
+            None => Cause::NoKeys,
+            Some(first) => Cause::NothingPublishable {
+                count: quarantined.len(),
+                first: format!("{}: {}", first.entry, first.reason),
+            },
+        };
+        Self(Box::new(Inner {
+            place: place.into(),
+            asked,
+            cause,
+            quarantined,
+        }))
+    }
+
+    /// The value of the metric label `result`.
+    pub fn label(&self) -> &'static str {
+        self.0.cause.label()
+    }
+
+    /// What went wrong.
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// Entries that were held back, where the read came that far.
+    pub fn quarantined(&self) -> &[Quarantined] {
+        &self.0.quarantined
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            place, asked, cause, ..
+        } = &*self.0;
+        write!(f, "{place}: {cause}. {}", cause.remedy(*asked))
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// How far a request had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Resolving the name, and the TCP handshake.
+    Connect,
+    /// The TLS handshake.
+    Handshake,
+    /// Waiting for the response headers.
+    Headers,
+    /// Reading the response body.
+    Body,
+    /// Reading a file.
+    File,
+    /// Running a credential plugin.
+    Plugin,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "while connecting",
+            Self::Handshake => "in the TLS handshake",
+            Self::Headers => "while waiting for the response",
+            Self::Body => "in the middle of the response body",
+            Self::File => "while reading files",
+            Self::Plugin => "while the credential plugin ran",
+        })
+    }
+}
+
+/// What went wrong. `Display` is the cause alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// DNS.
+    #[error("the name {host} cannot be resolved ({reason})")]
+    Resolve {
+        /// The host asked for.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// Nothing listens there.
+    #[error("connection refused")]
+    Refused,
+    /// No way there, or the way broke.
+    #[error("cannot be reached ({reason})")]
+    Unreachable {
+        /// What the operating system said.
+        reason: String,
+    },
+    /// Too slow.
+    #[error("no answer within {after:?} ({phase})")]
+    Timeout {
+        /// How far it had come.
+        phase: Phase,
+        /// The bound.
+        after: Duration,
+    },
+    /// The connection ended too early.
+    #[error("the connection was closed {phase}")]
+    Interrupted {
+        /// How far it had come.
+        phase: Phase,
+    },
+    /// The proxy between us and the source.
+    #[error("the proxy {proxy} failed: {reason}")]
+    Proxy {
+        /// Host and port, without credentials.
+        proxy: String,
+        /// Why.
+        reason: String,
+    },
+
+    /// The certificate is not signed by the CA that we hold.
+    #[error("its certificate is signed by an unknown CA")]
+    UnknownCa,
+    /// The certificate is for another name.
+    #[error("its certificate is not valid for the name {name}")]
+    WrongName {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The certificate's time is over.
+    #[error("its certificate has expired")]
+    Expired,
+    /// The certificate's time has not begun.
+    #[error("its certificate is not valid yet")]
+    NotYetValid,
+    /// Another fault of the certificate.
+    #[error("its certificate is refused ({reason})")]
+    Certificate {
+        /// What rustls said.
+        reason: String,
+    },
+    /// The server does not speak TLS.
+    #[error("the server does not speak TLS on this port")]
+    NotTls,
+    /// The server ended the handshake.
+    #[error("the server refused the TLS handshake ({alert})")]
+    Alert {
+        /// The alert.
+        alert: String,
+    },
+    /// Another fault of the handshake.
+    #[error("the TLS handshake failed ({reason})")]
+    Handshake {
+        /// What rustls said.
+        reason: String,
+    },
+
+    /// The answer is not HTTP.
+    #[error("the answer is not HTTP ({reason})")]
+    NotHttp {
+        /// What the parser said.
+        reason: String,
+    },
+    /// 401.
+    #[error("answered 401 Unauthorized")]
+    Unauthorized {
+        /// Whether any credentials were sent.
+        sent: bool,
+    },
+    /// 403.
+    #[error("answered 403 Forbidden{}", user.as_ref().map(|user| format!(" to {user}")).unwrap_or_default())]
+    Forbidden {
+        /// The Kubernetes user that was refused, where the answer names one of a known shape.
+        user: Option<String>,
+        /// Whether any credentials were sent.
+        sent: bool,
+    },
+    /// 404.
+    #[error("answered 404 Not Found")]
+    NotFound,
+    /// 3xx.
+    #[error("answered {status}, a redirect{}", to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default())]
+    Redirect {
+        /// The status code.
+        status: u16,
+        /// Where to, without query and userinfo.
+        to: Option<String>,
+    },
+    /// Any other status but 200.
+    #[error("answered {0}")]
+    Status(http::StatusCode),
+    /// More than we are willing to read.
+    #[error("larger than {limit} bytes")]
+    TooLarge {
+        /// The bound.
+        limit: usize,
+    },
+    /// Compressed, though nobody asked.
+    #[error("the answer is compressed, which was not asked for")]
+    Encoded,
+    /// No body at all.
+    #[error("the answer is empty")]
+    Empty,
+    /// A web page: a login form, a captive portal, an error page.
+    #[error("the answer is an HTML page, not JSON")]
+    Html,
+    /// Not a JSON document of the right shape.
+    #[error("the answer is not the JSON expected ({reason})")]
+    NotJson {
+        /// Where and how, without content.
+        reason: String,
+    },
+    /// Not a JWKS, or not a key file.
+    #[error("{0}")]
+    Parse(#[from] ParseError),
+    /// An empty key set.
+    #[error("it lists no key")]
+    NoKeys,
+    /// Keys, but none that may be published.
+    #[error("none of its {count} entries may be published; {first}")]
+    NothingPublishable {
+        /// How many entries were held back.
+        count: usize,
+        /// The first, with its reason.
+        first: String,
+    },
+
+    /// The source is the cluster of another issuer.
+    #[error("it names another issuer: {named:?} instead of {ours:?}")]
+    OtherIssuer {
+        /// What the source says.
+        named: String,
+        /// What we publish.
+        ours: String,
+    },
+
+    /// A file that is needed for reading: a token, a CA, a kubeconfig.
+    #[error("{what} {path} cannot be used: {reason}")]
+    File {
+        /// The name of the setting.
+        what: &'static str,
+        /// The path.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The settings do not lead to a source.
+    #[error("{reason}")]
+    Settings {
+        /// What is wrong with them.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// No file matches.
+    #[error("no file is there")]
+    NoFiles,
+    /// A defect of this program.
+    #[error("the read failed by a defect of this program ({reason})")]
+    Internal {
+        /// What is known of it.
+        reason: String,
+    },
+}
+
+impl Cause {
+    /// A short, stable name.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } | Self::Refused | Self::Unreachable { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Proxy { .. } => "proxy",
+            Self::UnknownCa
+            | Self::WrongName { .. }
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Certificate { .. }
+            | Self::NotTls
+            | Self::Alert { .. }
+            | Self::Handshake { .. } => "tls",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Redirect { .. } => "redirect",
+            Self::Status(_) => "http_status",
+            Self::TooLarge { .. } => "too_large",
+            Self::NotHttp { .. }
+            | Self::Encoded
+            | Self::Empty
+            | Self::Html
+            | Self::NotJson { .. }
+            | Self::Parse(_) => "malformed",
+            Self::NoKeys | Self::NothingPublishable { .. } | Self::NoFiles => "no_keys",
+            Self::OtherIssuer { .. } => "other_issuer",
+            Self::File { .. } => "unreadable_file",
+            Self::Settings { .. } => "settings",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// Every label that a failed read may have.
+    pub const LABELS: &[&str] = &[
+        "unreachable",
+        "timeout",
+        "interrupted",
+        "proxy",
+        "tls",
+        "unauthorized",
+        "forbidden",
+        "not_found",
+        "redirect",
+        "http_status",
+        "too_large",
+        "malformed",
+        "no_keys",
+        "other_issuer",
+        "unreadable_file",
+        "settings",
+        "internal",
+    ];
+
+    fn remedy(&self, _asked: Asked) -> String {
+        String::new()
+    }
+}
