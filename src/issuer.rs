@@ -1,10 +1,14 @@
 //! One issuer's task: owns its state and ties source, ring, publication and catalog together.
 
+mod supervisor;
+
 use jiff::SignedDuration;
 
 use crate::publication::Profile;
 use crate::ring::Rules;
 use crate::source::SourceSettings;
+
+pub use supervisor::{Issuers, Published, Shared};
 
 /// An issuer as configured and validated.
 #[derive(Clone, Debug, PartialEq)]
