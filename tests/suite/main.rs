@@ -1,1 +1,4 @@
 //! The integration tests: the wire contract over the real router, the real binary, real servers.
+
+#[cfg(test)]
+mod real;

@@ -1,0 +1,20 @@
+//! The service against real programs: API server, identity providers, verifiers, Prometheus.
+//!
+//! Each test names the programs that it plays with; where one is not there, it says SKIPPED on
+//! standard error and passes. `tests/run` obtains them all and lets nothing be skipped.
+
+#![expect(
+    dead_code,
+    reason = "the tests that use it come as soon as the service answers"
+)]
+
+pub(crate) mod cluster;
+pub(crate) mod http;
+pub(crate) mod pki;
+pub(crate) mod program;
+pub(crate) mod programs;
+pub(crate) mod service;
+pub(crate) mod tokens;
+pub(crate) mod world;
+
+mod token_shape;

@@ -1,0 +1,162 @@
+//! A program that runs while a test needs it.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// How long a program may take to become ready, on a machine that does much else.
+const STARTS_WITHIN: Duration = Duration::from_secs(90);
+
+/// A running program. Dropping it ends it; when the test fails, the end of its log is shown.
+#[derive(Debug)]
+pub(crate) struct Program {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Program {
+    /// Starts it with its output in `folder`: `NAME.log`, and what it prints in `NAME.out`.
+    pub(crate) fn start(name: &str, command: &mut Command, folder: &Path) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let open = |path: &Path| {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .expect("a log file")
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(open(&log.with_extension("out")))
+            .stderr(open(&log))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// If it ends, or is not ready in time: with its log.
+    pub(crate) async fn ready(&mut self, probe: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + STARTS_WITHIN;
+        while !probe().await {
+            let ended = self.child.try_wait().expect("a child to wait for");
+            assert!(
+                ended.is_none(),
+                "{} ended with {ended:?}:\n{}",
+                self.name,
+                self.log()
+            );
+            assert!(
+                Instant::now() < deadline,
+                "{} is not ready:\n{}",
+                self.name,
+                self.log()
+            );
+            pause().await;
+        }
+    }
+
+    /// All that it wrote: what it printed, then what it logged.
+    pub(crate) fn log(&self) -> String {
+        self.printed() + &std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it wrote to its standard output.
+    pub(crate) fn printed(&self) -> String {
+        std::fs::read_to_string(self.log.with_extension("out")).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal: `TERM`, `HUP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .arg("-s")
+            .arg(signal)
+            .arg(self.id().to_string())
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "{} gets no {signal}",
+            self.name
+        );
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + STARTS_WITHIN;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child to wait for") {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} does not end:\n{}",
+                self.name,
+                self.log()
+            );
+            pause().await;
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- the end of what {} wrote:", self.name);
+            eprintln!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+/// Waits until `probe` gives something.
+///
+/// # Panics
+///
+/// After half a minute, saying what it waited for.
+pub(crate) async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "still not so: {what}");
+        pause().await;
+    }
+}
+
+/// Between two looks at a condition that has a deadline.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// A loopback port that nobody listens on, and that no other test of this process was given.
+pub(crate) fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("a bound listener").port();
+        if GIVEN.lock().expect("no test fails here").insert(port) {
+            return port;
+        }
+    }
+}

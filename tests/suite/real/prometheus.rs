@@ -1,0 +1,98 @@
+//! A real Prometheus reads what the admin listener exports.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::http::Http;
+use super::program::{Program, eventually, free_port};
+use super::programs::Programs;
+use super::service::OidcIssuer;
+
+#[tokio::test]
+async fn prometheus_scrapes_the_running_service() {
+    let Some(programs) = Programs::find(&["prometheus"]) else {
+        return;
+    };
+    let service = embedded().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = service.admin("").replace("http://", "");
+    let config = format!(
+        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+         scrape_configs:\n  - job_name: oidc-issuer\n    static_configs: [{{ targets: [\"{target}\"] }}]\n"
+    );
+    let file = folder.path().join("prometheus.yml");
+    std::fs::write(&file, config).expect("a file");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut prometheus = Program::start(
+        "prometheus",
+        programs
+            .command("prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={listen}")),
+        folder.path(),
+    );
+    let http = Http::plain();
+    prometheus
+        .ready(async || http.is_ok(&format!("http://{listen}/-/ready"), None).await)
+        .await;
+
+    let query = async |name: &str| -> Vec<Value> {
+        let answer = http
+            .get(&format!("http://{listen}/api/v1/query?query={name}"))
+            .await
+            .json();
+        answer["data"]["result"].as_array().cloned().unwrap_or_default()
+    };
+    let value = |sample: &Value| sample["value"][1].as_str().map(ToOwned::to_owned);
+    let scraped = async || (value(query("up").await.first()?)? == "1").then_some(());
+    eventually("the target is up", scraped).await;
+    let build = query("oidc_issuer_build_info").await;
+    assert_eq!(build.len(), 1, "{build:?}");
+    assert_eq!(value(&build[0]).as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_say_about_the_metrics() {
+    let Some(programs) = Programs::find(&["promtool"]) else {
+        return;
+    };
+    let service = embedded().await;
+    let metrics = service.ask_admin("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    let mut promtool = programs
+        .command("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    promtool
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(metrics.body.as_bytes())
+        .expect("promtool reads");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}
+
+/// A service that has been asked, so that every kind of metric has a sample.
+async fn embedded() -> OidcIssuer {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let service = OidcIssuer::serve(&["--listen", &listen]).await;
+    let answer = service.http().get(&format!("https://{listen}/jwks")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    service
+}
