@@ -8,6 +8,7 @@ use super::IssuerSettings;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::publication::IssuerUrl;
 
 /// What all issuers have in common.
 #[derive(Clone, Debug)]
@@ -21,10 +22,11 @@ pub struct Shared {
 }
 
 /// How far the issuers are: what `/readyz` waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Required issuers of the start that were never published yet. Those added by a reload never count.
-    pub waiting: usize,
+    /// Required issuers of the start that were never published yet. Those added by a reload never count, those
+    /// that a reload drops leave.
+    pub waiting: Vec<IssuerUrl>,
     /// Whether any issuer is published.
     pub any: bool,
 }
