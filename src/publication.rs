@@ -1,14 +1,21 @@
 //! Key set → the finished discovery and JWKS responses: bytes, encodings, ETag, cache headers. Pure, immutable.
 
+mod discovery;
+#[cfg(test)]
+pub(crate) mod fake;
 mod paths;
+mod representation;
 mod url;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use std::fmt::Write as _;
+
+use http::HeaderValue;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
-pub use self::paths::{PathsCollide, collisions};
+pub use self::discovery::RESERVED_MEMBERS;
+pub use self::paths::{Endpoint, PathsCollide, Place, collisions, places, same_host};
+pub use self::representation::{Document, HSTS, Headers, Representation};
 pub use self::url::{IssuerUrl, JwksUri, UrlError};
 use crate::key::{Algorithm, KeyId};
 use crate::ring::KeySet;
@@ -49,16 +56,22 @@ impl CachePolicy {
         self.max_age
             .saturating_add(self.stale_while_revalidate.max(self.stale_if_error))
     }
-}
 
-/// The members of the discovery document that follow from the keys and the two URLs: not configurable.
-pub const RESERVED_MEMBERS: [&str; 5] = [
-    "issuer",
-    "jwks_uri",
-    "response_types_supported",
-    "subject_types_supported",
-    "id_token_signing_alg_values_supported",
-];
+    /// The header's value.
+    fn header(&self) -> HeaderValue {
+        let mut value = format!("public, max-age={}", self.max_age.as_secs().max(0));
+        for (directive, duration) in [
+            ("stale-while-revalidate", self.stale_while_revalidate),
+            ("stale-if-error", self.stale_if_error),
+        ] {
+            if duration.as_secs() > 0 {
+                let _ = write!(value, ", {directive}={}", duration.as_secs());
+            }
+        }
+        #[expect(clippy::expect_used, reason = "ASCII words and digits are valid in a header")]
+        HeaderValue::try_from(value).expect("ASCII is a valid header")
+    }
+}
 
 /// Both documents of one issuer, finished.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,47 +94,38 @@ impl Publication {
 }
 
 /// Writes both documents. `None` for an empty key set: it is never published.
-pub fn build(_profile: &Profile, _key_set: &KeySet) -> Option<Publication> {
-    None
-}
-
-/// One document in every encoding that is offered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
-    /// As it is.
-    pub identity: Representation,
-    /// `Content-Encoding: gzip`, where smaller.
-    pub gzip: Option<Representation>,
-    /// `Content-Encoding: br`, where smaller.
-    pub br: Option<Representation>,
-}
-
-/// One document in one encoding: all that a response needs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Representation {
-    /// The octets sent.
-    pub body: Bytes,
-    /// Strong entity tag with its quotes: base64url of SHA-256 of `body`.
-    pub etag: HeaderValue,
-    /// The headers of a 200.
-    pub ok: Headers,
-    /// The headers of a 304: those of the 200 less `Content-*`.
-    pub not_modified: Headers,
-}
-
-/// The headers of a response, all but `Date` and what HTTP itself adds: to be cloned, nothing to be added.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Headers {
-    plain: HeaderMap,
-    hsts: HeaderMap,
-}
-
-impl Headers {
-    /// With `Strict-Transport-Security` (on TLS, or where a plain listener is configured so) or without.
-    pub fn with_hsts(&self, hsts: bool) -> &HeaderMap {
-        if hsts { &self.hsts } else { &self.plain }
+pub fn build(profile: &Profile, key_set: &KeySet) -> Option<Publication> {
+    if key_set.keys.is_empty() {
+        return None;
     }
+    let json = HeaderValue::from_static("application/json");
+    let discovery = Document::new(
+        discovery::write(profile, key_set),
+        &json,
+        &profile.discovery_cache.header(),
+    );
+    let jwks = Document::new(
+        jwks(key_set),
+        &profile.jwks_content_type,
+        &profile.jwks_cache.header(),
+    );
+    let keys = key_set
+        .keys
+        .iter()
+        .map(|published| published.key.id().clone())
+        .collect();
+    Some(Publication {
+        discovery,
+        jwks,
+        keys,
+    })
 }
 
-/// `Strict-Transport-Security` (RFC 6797): a year, this host alone.
-pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// The JWKS (RFC 7517 section 5). Each key is written by its own room, and never changes a byte.
+fn jwks(key_set: &KeySet) -> Vec<u8> {
+    let jwks: Vec<_> = key_set.keys.iter().map(|published| published.key.jwk()).collect();
+    format!("{{\"keys\":[{}]}}", jwks.join(",")).into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! The two addresses of an issuer, checked so that each has one spelling and can be served.
+//!
+//! Written by hand: a URL library would normalise, and an issuer is compared byte for byte by every verifier.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -20,12 +23,95 @@ pub enum UrlError {
     /// Nothing there.
     #[error("is empty: give an https URL such as https://oidc.example.com/prod")]
     Empty,
+    /// Longer than verifiers and proxies take.
+    #[error("is {length} bytes long: at most {} are accepted", MAX_LENGTH)]
+    TooLong {
+        /// Its length.
+        length: usize,
+    },
+    /// Another scheme, or none.
+    #[error(
+        "does not begin with https:// (in small letters): verifiers accept no other scheme; \
+         where a load balancer ends TLS the public URL is still an https one"
+    )]
+    NotHttps,
+    /// A character beyond ASCII.
+    #[error(
+        "contains {found:?}: only ASCII is compared alike everywhere; write a host name in its xn-- form"
+    )]
+    NotAscii {
+        /// The first one.
+        found: char,
+    },
+    /// A character that no URL contains (RFC 3986 section 2).
+    #[error("contains {found:?}, which no URL may contain (RFC 3986): remove it")]
+    Character {
+        /// The first one.
+        found: char,
+    },
+    /// A user name or a password.
+    #[error("has a user name or password before an @: it would be published; remove it")]
+    Userinfo,
+    /// No host.
+    #[error("names no host: write https://HOST or https://HOST/PATH")]
+    NoHost,
+    /// A host that is neither a name nor an address.
+    #[error("has the host {host}, which is neither a DNS name nor an IP address (IPv6 in brackets)")]
+    Host {
+        /// As it was written.
+        host: String,
+    },
+    /// A port that is none.
+    #[error("has the port {port:?}: a port is a number from 1 to 65535; leave the colon out for 443")]
+    Port {
+        /// As it was written.
+        port: String,
+    },
+    /// A query on an issuer.
+    #[error("has a query (?): an issuer has none (OpenID Connect Discovery 1.0, section 3); remove it")]
+    Query,
+    /// A fragment.
+    #[error("has a fragment (#): it would never be sent to a server; remove it")]
+    Fragment,
+    /// An encoded character.
+    #[error("contains %: proxies decode it in different ways; use letters, digits, - and _ in the path")]
+    Percent,
+    /// An empty segment.
+    #[error("has // in its path: proxies join the two; remove one")]
+    EmptySegment,
+    /// A segment of dots.
+    #[error(
+        "has a segment {segment} in its path, which clients resolve before they ask; write the path without it"
+    )]
+    DotSegment {
+        /// `.` or `..`.
+        segment: &'static str,
+    },
+    /// `.well-known` in an issuer.
+    #[error(
+        "contains /.well-known, which is appended by verifiers: give the issuer alone, \
+         exactly as in the iss claim of the tokens"
+    )]
+    WellKnown,
+    /// A JWKS without a path.
+    #[error("has no path: name the document, such as https://HOST/jwks")]
+    NoPath,
 }
+
+/// What is accepted at most; common proxies bound a request line at 8 KiB, and some verifiers an issuer at 2 KiB.
+const MAX_LENGTH: usize = 2000;
 
 impl IssuerUrl {
     /// Checks a URL; see [`UrlError`] for what is refused.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        Address::parse(text).map(Self)
+        let address = Address::parse(text)?;
+        if address.path_end < text.len() {
+            return Err(UrlError::Query);
+        }
+        if address.path().split('/').any(|segment| segment == ".well-known") {
+            return Err(UrlError::WellKnown);
+        }
+        Ok(Self(address))
     }
 
     /// The URL as it was written.
@@ -57,16 +143,19 @@ impl IssuerUrl {
 impl JwksUri {
     /// Checks a URL; see [`UrlError`] for what is refused.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        Address::parse(text).map(Self)
+        let address = Address::parse(text)?;
+        if address.path().trim_end_matches('/').is_empty() {
+            return Err(UrlError::NoPath);
+        }
+        Ok(Self(address))
     }
 
     /// The usual place: `{issuer}/jwks`.
     pub fn of(issuer: &IssuerUrl) -> Self {
         let text = format!("{}/jwks", issuer.base());
-        let end = text.len();
         Self(Address {
-            text: Arc::from(text),
-            path_end: end,
+            path_end: text.len(),
+            text: text.into(),
             ..issuer.0.clone()
         })
     }
@@ -106,19 +195,22 @@ const SCHEME: &str = "https://";
 
 impl Address {
     fn parse(text: &str) -> Result<Self, UrlError> {
-        let rest = text.strip_prefix(SCHEME).ok_or(UrlError::Empty)?;
-        let path_start = SCHEME.len() + rest.find('/').unwrap_or(rest.len());
-        let authority = text.get(SCHEME.len()..path_start).unwrap_or_default();
-        let host_end = SCHEME.len() + authority.rfind(':').unwrap_or(authority.len());
-        let port = authority
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .unwrap_or(443);
+        check_characters(text)?;
+        let rest = text.strip_prefix(SCHEME).ok_or(UrlError::NotHttps)?;
+        if rest.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        let (hierarchy, _query) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = hierarchy.split('/').next().unwrap_or_default();
+        let path = hierarchy.get(authority.len()..).unwrap_or_default();
+        let (host, port) = split_authority(authority)?;
+        check_host(host)?;
+        check_path(path)?;
         Ok(Self {
             text: text.into(),
-            host_end,
-            path_start,
-            path_end: text.len(),
+            host_end: SCHEME.len() + host.len(),
+            path_start: SCHEME.len() + authority.len(),
+            path_end: SCHEME.len() + hierarchy.len(),
             port,
         })
     }
@@ -129,6 +221,108 @@ impl Address {
 
     fn path(&self) -> &str {
         self.text.get(self.path_start..self.path_end).unwrap_or_default()
+    }
+}
+
+/// Only the characters of RFC 3986 section 2.
+fn check_characters(text: &str) -> Result<(), UrlError> {
+    if text.is_empty() {
+        return Err(UrlError::Empty);
+    }
+    if text.len() > MAX_LENGTH {
+        return Err(UrlError::TooLong { length: text.len() });
+    }
+    match text
+        .chars()
+        .find(|c| !c.is_ascii_alphanumeric() && !"-._~:/?#[]@!$&'()*+,;=%".contains(*c))
+    {
+        None => Ok(()),
+        Some(found) if found.is_ascii() => Err(UrlError::Character { found }),
+        Some(found) => Err(UrlError::NotAscii { found }),
+    }
+}
+
+/// Host and port of an authority (RFC 3986 section 3.2).
+fn split_authority(authority: &str) -> Result<(&str, u16), UrlError> {
+    if authority.contains('@') {
+        return Err(UrlError::Userinfo);
+    }
+    let host_end = match authority.find(']') {
+        Some(bracket) => bracket + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at(host_end);
+    if host.is_empty() {
+        return Err(UrlError::NoHost);
+    }
+    if port.is_empty() {
+        return Ok((host, 443));
+    }
+    let Some(port) = port.strip_prefix(':') else {
+        return Err(UrlError::Host {
+            host: authority.to_owned(),
+        });
+    };
+    let number = port
+        .parse()
+        .ok()
+        .filter(|number| *number > 0 && port.bytes().all(|c| c.is_ascii_digit()));
+    number.map(|number| (host, number)).ok_or_else(|| UrlError::Port {
+        port: port.to_owned(),
+    })
+}
+
+/// A DNS name, an IPv4 address, or an IPv6 address in brackets.
+fn check_host(host: &str) -> Result<(), UrlError> {
+    let valid = match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => is_dns_name(host.strip_suffix('.').unwrap_or(host)),
+    };
+    if valid {
+        Ok(())
+    } else {
+        Err(UrlError::Host {
+            host: host.to_owned(),
+        })
+    }
+}
+
+/// Labels as in RFC 1123 section 2.1, and `_`, which inner networks use. A name that ends in a number is an
+/// address to every client, so it must be one.
+fn is_dns_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric = name
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.bytes().all(|c| c.is_ascii_digit()));
+    name.len() <= 253 && name.split('.').all(label) && (!numeric || name.parse::<Ipv4Addr>().is_ok())
+}
+
+/// A path that no proxy rewrites on its way.
+fn check_path(path: &str) -> Result<(), UrlError> {
+    if path.contains('%') {
+        return Err(UrlError::Percent);
+    }
+    if let Some(found) = path.chars().find(|c| matches!(c, '[' | ']')) {
+        return Err(UrlError::Character { found });
+    }
+    if path.contains("//") {
+        return Err(UrlError::EmptySegment);
+    }
+    match path.split('/').find(|segment| matches!(*segment, "." | "..")) {
+        None => Ok(()),
+        Some(segment) => Err(UrlError::DotSegment {
+            segment: if segment == "." { "." } else { ".." },
+        }),
     }
 }
 
@@ -169,5 +363,176 @@ impl fmt::Display for JwksUri {
 impl fmt::Debug for JwksUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_keeps_every_byte_it_was_written_with() {
+        for text in [
+            "https://oidc.example.com",
+            "https://oidc.example.com/",
+            "https://oidc.example.com/a/b",
+            "https://oidc.example.com/a/b/",
+            "https://OIDC.Example.com:8443/A_b-c~d",
+            "https://localhost:443",
+            "https://192.0.2.1/x",
+            "https://[2001:db8::1]:8443/x",
+            "https://oidc.example.com./x",
+            "https://oidc.example.com/a.b/..c/@x:y;z=1,(2)!$&'*+",
+        ] {
+            assert_eq!(
+                IssuerUrl::parse(text).map(|url| url.as_str().to_owned()),
+                Ok(text.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn the_parts_of_an_issuer_leave_out_the_slash_at_its_end() {
+        for (text, base, host, port, path) in [
+            ("https://h.example", "https://h.example", "h.example", 443, ""),
+            ("https://h.example/", "https://h.example", "h.example", 443, ""),
+            (
+                "https://h.example:8443/a/b/",
+                "https://h.example:8443/a/b",
+                "h.example",
+                8443,
+                "/a/b",
+            ),
+            (
+                "https://[::1]:8443/a",
+                "https://[::1]:8443/a",
+                "[::1]",
+                8443,
+                "/a",
+            ),
+        ] {
+            let url = IssuerUrl::parse(text).unwrap();
+            assert_eq!(
+                (url.base(), url.host(), url.port(), url.path()),
+                (base, host, port, path),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_issuer_that_verifiers_would_spell_in_two_ways_is_refused() {
+        let host = |host: &str| UrlError::Host { host: host.into() };
+        let port = |port: &str| UrlError::Port { port: port.into() };
+        for (text, error) in [
+            ("", UrlError::Empty),
+            ("oidc.example.com", UrlError::NotHttps),
+            ("http://oidc.example.com", UrlError::NotHttps),
+            ("HTTPS://oidc.example.com", UrlError::NotHttps),
+            (" https://oidc.example.com", UrlError::Character { found: ' ' }),
+            (
+                "https://oidc.example.com/a\\b",
+                UrlError::Character { found: '\\' },
+            ),
+            (
+                "https://oidc.example.com/a\n",
+                UrlError::Character { found: '\n' },
+            ),
+            ("https://oidc.example.com/[a]", UrlError::Character { found: '[' }),
+            ("https://bücher.example", UrlError::NotAscii { found: 'ü' }),
+            ("https://user:pass@oidc.example.com", UrlError::Userinfo),
+            ("https://@oidc.example.com", UrlError::Userinfo),
+            ("https://", UrlError::NoHost),
+            ("https:///a", UrlError::NoHost),
+            ("https://:8443", UrlError::NoHost),
+            ("https://a..b", host("a..b")),
+            ("https://-a.example", host("-a.example")),
+            ("https://10.0.0.256", host("10.0.0.256")),
+            ("https://[::g]", host("[::g]")),
+            ("https://[fe80::1%25eth0]/a", host("[fe80::1%25eth0]")),
+            ("https://[::1]x", host("[::1]x")),
+            ("https://*.example.com", host("*.example.com")),
+            ("https://oidc.example.com:", port("")),
+            ("https://oidc.example.com:0", port("0")),
+            ("https://oidc.example.com:+443", port("+443")),
+            ("https://oidc.example.com:65536", port("65536")),
+            ("https://oidc.example.com?a=b", UrlError::Query),
+            ("https://oidc.example.com/a?", UrlError::Query),
+            ("https://oidc.example.com/a#b", UrlError::Fragment),
+            ("https://oidc.example.com/a#", UrlError::Fragment),
+            ("https://oidc.example.com/a%2fb", UrlError::Percent),
+            ("https://oidc.example.com//", UrlError::EmptySegment),
+            ("https://oidc.example.com/a//b", UrlError::EmptySegment),
+            (
+                "https://oidc.example.com/a/./b",
+                UrlError::DotSegment { segment: "." },
+            ),
+            (
+                "https://oidc.example.com/a/..",
+                UrlError::DotSegment { segment: ".." },
+            ),
+            (
+                "https://oidc.example.com/.well-known/openid-configuration",
+                UrlError::WellKnown,
+            ),
+        ] {
+            assert_eq!(IssuerUrl::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(
+            IssuerUrl::parse(&format!("https://h.example/{}", "a".repeat(2000))),
+            Err(UrlError::TooLong { length: 2018 })
+        );
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_repeated_in_the_error() {
+        let error = IssuerUrl::parse("https://user:hunter2@oidc.example.com").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_jwks_is_under_the_issuer_unless_configured() {
+        let jwks = |issuer| JwksUri::of(&IssuerUrl::parse(issuer).unwrap());
+        assert_eq!(jwks("https://h.example").as_str(), "https://h.example/jwks");
+        assert_eq!(
+            jwks("https://h.example:8443/a/").as_str(),
+            "https://h.example:8443/a/jwks"
+        );
+        assert_eq!(jwks("https://h.example:8443/a/").path(), "/a/jwks");
+        assert_eq!(
+            jwks("https://h.example:8443/a/"),
+            JwksUri::parse("https://h.example:8443/a/jwks").unwrap()
+        );
+    }
+
+    #[test]
+    fn a_jwks_uri_may_have_a_query_and_a_well_known_path() {
+        let jwks = JwksUri::parse("https://cdn.example/.well-known/jwks.json?v=1&w=a%20b//").unwrap();
+        assert_eq!(
+            (jwks.host(), jwks.port(), jwks.path()),
+            ("cdn.example", 443, "/.well-known/jwks.json")
+        );
+        assert_eq!(
+            jwks.as_str(),
+            "https://cdn.example/.well-known/jwks.json?v=1&w=a%20b//"
+        );
+    }
+
+    #[test]
+    fn a_jwks_uri_needs_a_path_that_can_be_served() {
+        for (text, error) in [
+            ("https://cdn.example", UrlError::NoPath),
+            ("https://cdn.example/", UrlError::NoPath),
+            ("https://cdn.example?x", UrlError::NoPath),
+            ("http://cdn.example/jwks", UrlError::NotHttps),
+            ("https://cdn.example/jwks#x", UrlError::Fragment),
+            ("https://cdn.example/a%20b", UrlError::Percent),
+            (
+                "https://cdn.example/a/../b",
+                UrlError::DotSegment { segment: ".." },
+            ),
+        ] {
+            assert_eq!(JwksUri::parse(text), Err(error), "{text}");
+        }
     }
 }

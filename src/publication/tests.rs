@@ -1,0 +1,187 @@
+//! The wire contract as far as documents and their headers go.
+
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
+
+use super::*;
+use crate::key;
+
+const ISSUER: &str = "https://oidc.example.com/prod";
+
+fn built(key_set: &KeySet) -> Publication {
+    build(&fake::profile(ISSUER), key_set).unwrap()
+}
+
+fn documents(publication: &Publication) -> [&Document; 2] {
+    [&publication.discovery, &publication.jwks]
+}
+
+fn representations(document: &Document) -> impl Iterator<Item = &Representation> {
+    [
+        Some(&document.identity),
+        document.gzip.as_ref(),
+        document.br.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn text(headers: &HeaderMap) -> String {
+    headers.iter().fold(String::new(), |text, (name, value)| {
+        text + &format!("{name}: {}\n", value.to_str().unwrap())
+    })
+}
+
+#[test]
+fn an_empty_key_set_is_never_published() {
+    assert_eq!(build(&fake::profile(ISSUER), &KeySet::default()), None);
+}
+
+#[test]
+fn both_documents_with_their_headers() {
+    let publication = built(&fake::mixed());
+    let mut whole = String::new();
+    for (name, document) in [("discovery", &publication.discovery), ("jwks", &publication.jwks)] {
+        let Representation {
+            body,
+            ok,
+            not_modified,
+            ..
+        } = &document.identity;
+        let body = str::from_utf8(body).unwrap();
+        let (ok, not_modified) = (text(ok.with_hsts(true)), text(not_modified.with_hsts(true)));
+        writeln!(whole, "{name}: 200\n{ok}\n{body}\n\n{name}: 304\n{not_modified}").unwrap();
+    }
+    insta::assert_snapshot!(whole);
+}
+
+#[test]
+fn keys_stand_in_the_order_of_the_key_set_each_as_its_room_wrote_it() {
+    let keys = [
+        key::fake::key("a", 1),
+        key::fake::key_with("b", 2, Algorithm::Es256),
+    ];
+    let expected = format!("{{\"keys\":[{},{}]}}", keys[0].jwk(), keys[1].jwk());
+    assert_eq!(built(&fake::listed(keys)).jwks.identity.body, expected);
+}
+
+#[test]
+fn every_encoding_says_the_same_and_is_smaller() {
+    let publication = built(&fake::mixed());
+    for document in documents(&publication) {
+        let plain = &document.identity.body;
+        let (gzip, br) = (document.gzip.as_ref().unwrap(), document.br.as_ref().unwrap());
+        let (mut ungzipped, mut unbrotlied) = (Vec::new(), Vec::new());
+        flate2::read::GzDecoder::new(&*gzip.body)
+            .read_to_end(&mut ungzipped)
+            .unwrap();
+        brotli::BrotliDecompress(&mut &*br.body, &mut unbrotlied).unwrap();
+        assert_eq!((&ungzipped, &unbrotlied), (&plain.to_vec(), &plain.to_vec()));
+        assert!(gzip.body.len() < plain.len() && br.body.len() < plain.len());
+        assert_eq!(gzip.ok.with_hsts(false)[header::CONTENT_ENCODING], "gzip");
+        assert_eq!(br.ok.with_hsts(false)[header::CONTENT_ENCODING], "br");
+    }
+}
+
+#[test]
+fn an_encoding_that_is_not_smaller_is_left_out() {
+    let value = HeaderValue::from_static("x");
+    let document = Document::new(b"{}".to_vec(), &value, &value);
+    assert_eq!((document.gzip, document.br), (None, None));
+}
+
+#[test]
+fn each_encoding_has_an_etag_of_the_octets_that_are_sent() {
+    let publication = built(&fake::mixed());
+    let mut seen = Vec::new();
+    for representation in documents(&publication).into_iter().flat_map(representations) {
+        let expected = format!(
+            "\"{}\"",
+            URL_SAFE_NO_PAD.encode(Sha256::digest(&representation.body))
+        );
+        assert_eq!(representation.etag, expected);
+        assert_eq!(representation.ok.with_hsts(false)[header::ETAG], expected);
+        seen.push(expected);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 6);
+}
+
+#[test]
+fn a_304_has_the_headers_of_the_200_less_those_of_the_content() {
+    let publication = built(&fake::mixed());
+    for representation in documents(&publication).into_iter().flat_map(representations) {
+        for hsts in [false, true] {
+            let mut expected = representation.ok.with_hsts(hsts).clone();
+            for name in [
+                header::CONTENT_TYPE,
+                header::CONTENT_LENGTH,
+                header::CONTENT_ENCODING,
+            ] {
+                expected.remove(name);
+            }
+            assert_eq!(representation.not_modified.with_hsts(hsts), &expected);
+        }
+    }
+}
+
+#[test]
+fn hsts_is_there_only_where_it_is_asked_for() {
+    let representation = built(&fake::rsa_only()).jwks.identity;
+    for headers in [&representation.ok, &representation.not_modified] {
+        assert!(
+            headers
+                .with_hsts(true)
+                .contains_key(header::STRICT_TRANSPORT_SECURITY)
+        );
+        assert!(
+            !headers
+                .with_hsts(false)
+                .contains_key(header::STRICT_TRANSPORT_SECURITY)
+        );
+    }
+}
+
+#[test]
+fn equal_keys_make_equal_bytes() {
+    assert_eq!(built(&fake::mixed()), built(&fake::mixed()));
+}
+
+#[test]
+fn a_publication_tells_whether_it_shows_a_key_set() {
+    let publication = built(&fake::mixed());
+    assert!(publication.shows(&fake::mixed()));
+    assert!(!publication.shows(&fake::rsa_only()));
+    let mut other_order = fake::mixed();
+    other_order.keys.reverse();
+    assert!(!publication.shows(&other_order));
+    let mut other_material = fake::mixed();
+    other_material.keys[0].key = key::fake::key("a", 9);
+    assert!(!publication.shows(&other_material));
+}
+
+#[test]
+fn cache_directives_of_zero_are_left_out() {
+    let seconds = SignedDuration::from_secs;
+    let policy = |max_age, stale_while_revalidate, stale_if_error| CachePolicy {
+        max_age: seconds(max_age),
+        stale_while_revalidate: seconds(stale_while_revalidate),
+        stale_if_error: seconds(stale_if_error),
+    };
+    assert_eq!(policy(300, 0, 0).header(), "public, max-age=300");
+    assert_eq!(
+        policy(300, 60, 0).header(),
+        "public, max-age=300, stale-while-revalidate=60"
+    );
+    assert_eq!(
+        policy(300, 0, 86_400).header(),
+        "public, max-age=300, stale-if-error=86400"
+    );
+    assert_eq!(policy(300, 60, 86_400).lifetime(), seconds(86_700));
+    assert_eq!(policy(300, 60, 0).lifetime(), seconds(360));
+}
