@@ -1,10 +1,15 @@
 //! Request path → publication. Readers never lock, and never wait for a writer.
+//!
+//! Two snapshots, each replaced as a whole: the table of routes, when the issuers change, and each issuer's
+//! publication, when its keys do. So publishing costs the same with one issuer and with thousands.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::publication::{Document, IssuerUrl, JwksUri, Publication};
+pub use crate::publication::Endpoint;
+use crate::publication::{IssuerUrl, JwksUri, Publication, places, same_host};
 
 /// Where one issuer's task puts its publication, and requests find it.
 #[derive(Debug, Default)]
@@ -29,28 +34,6 @@ impl Slot {
     }
 }
 
-/// Which document a path means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// The discovery document at `…/.well-known/openid-configuration`, in either place (OpenID Connect
-    /// Discovery 1.0 section 4, RFC 8414 section 5).
-    Discovery,
-    /// The same document at `/.well-known/oauth-authorization-server…` (RFC 8414 section 3).
-    OauthAuthorizationServer,
-    /// The JWKS.
-    Jwks,
-}
-
-impl Endpoint {
-    /// This endpoint's document.
-    pub fn document(self, publication: &Publication) -> &Document {
-        match self {
-            Self::Discovery | Self::OauthAuthorizationServer => &publication.discovery,
-            Self::Jwks => &publication.jwks,
-        }
-    }
-}
-
 /// One issuer in the catalog.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -71,22 +54,95 @@ pub struct Found {
     pub route: Arc<Route>,
 }
 
+impl Found {
+    /// Whether both mean one document of one issuer.
+    fn is(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && Arc::ptr_eq(&self.route, &other.route)
+    }
+}
+
 /// All that is served: replaced as a whole when the issuers change, never when one of them publishes.
 #[derive(Debug, Default)]
-pub struct Catalog {}
+pub struct Catalog {
+    table: ArcSwap<Table>,
+}
 
 impl Catalog {
-    /// A catalog of these issuers.
-    pub fn new(_routes: impl IntoIterator<Item = Route>) -> Self {
-        Self {}
+    /// A catalog of these issuers, which [`collisions`](crate::publication::collisions) was asked about:
+    /// of two that cannot be told apart the first is served.
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+        Self {
+            table: ArcSwap::from_pointee(Table::new(routes)),
+        }
     }
 
     /// Serves these issuers from now on, and no others: one swap.
-    pub fn replace(&self, _routes: impl IntoIterator<Item = Route>) {}
+    pub fn replace(&self, routes: impl IntoIterator<Item = Route>) {
+        self.table.store(Arc::new(Table::new(routes)));
+    }
 
     /// What is served at a path, exactly as it stands in the request. `host` (with or without port) chooses
-    /// only where issuers share the path. `None` is a 404.
-    pub fn lookup(&self, _path: &str, _host: Option<&str>) -> Option<Found> {
-        None
+    /// only where issuers share the path. `None` is a 404. Allocates nothing.
+    pub fn lookup(&self, path: &str, host: Option<&str>) -> Option<Found> {
+        self.table.load().paths.get(path)?.choose(host).cloned()
     }
 }
+
+/// Every path, each with those who are served there.
+#[derive(Debug, Default)]
+struct Table {
+    paths: HashMap<Box<str>, Candidates>,
+}
+
+impl Table {
+    fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+        let mut paths = HashMap::<Box<str>, Candidates>::new();
+        for route in routes.into_iter().map(Arc::new) {
+            for place in places(&route.issuer, &route.jwks_uri) {
+                let found = Found {
+                    endpoint: place.endpoint,
+                    route: Arc::clone(&route),
+                };
+                let candidates = paths.entry(place.path.into()).or_default();
+                candidates.by_host.push((place.host.into(), found.clone()));
+                candidates
+                    .by_other_host
+                    .extend(place.or_host.map(|host| (host.into(), found)));
+            }
+        }
+        Self { paths }
+    }
+}
+
+/// Who is served at one path.
+#[derive(Debug, Default)]
+struct Candidates {
+    /// By the host of the document's own URL.
+    by_host: Vec<(Box<str>, Found)>,
+    /// By a host that a proxy may ask for it at: only where no URL says otherwise, and only one issuer has it.
+    by_other_host: Vec<(Box<str>, Found)>,
+}
+
+impl Candidates {
+    /// The only one, whatever the host; of several the one that the host means.
+    fn choose(&self, host: Option<&str>) -> Option<&Found> {
+        let (_, first) = self.by_host.first()?;
+        if self.by_host.iter().all(|(_, found)| found.is(first)) {
+            return Some(first);
+        }
+        let host = host?;
+        let mut matching = self.by_host.iter().filter(|(name, _)| same_host(name, host));
+        if let Some((_, found)) = matching.next() {
+            return Some(found);
+        }
+        let mut matching = self
+            .by_other_host
+            .iter()
+            .filter(|(name, _)| same_host(name, host));
+        let (_, found) = matching.next()?;
+        matching.next().is_none().then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+use super::*;
+use crate::publication::{build, fake};
+
+fn route(issuer: &str) -> Route {
+    let issuer = IssuerUrl::parse(issuer).unwrap();
+    Route {
+        jwks_uri: JwksUri::of(&issuer),
+        issuer,
+        slot: Arc::new(Slot::new()),
+    }
+}
+
+fn route_with_jwks(issuer: &str, jwks_uri: &str) -> Route {
+    Route {
+        jwks_uri: JwksUri::parse(jwks_uri).unwrap(),
+        ..route(issuer)
+    }
+}
+
+/// Which document of whom is served, for short.
+fn served(catalog: &Catalog, path: &str, host: Option<&str>) -> Option<(Endpoint, String)> {
+    catalog
+        .lookup(path, host)
+        .map(|found| (found.endpoint, found.route.issuer.to_string()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "reads as what it is compared with")]
+fn is(endpoint: Endpoint, issuer: &str) -> Option<(Endpoint, String)> {
+    Some((endpoint, issuer.to_owned()))
+}
+
+#[test]
+fn where_one_issuer_has_a_path_any_host_is_served() {
+    let catalog = Catalog::new([route("https://h.example/a"), route("https://other.example/b")]);
+    for host in [
+        None,
+        Some("h.example"),
+        Some("10.0.0.1:8443"),
+        Some("other.example"),
+        Some(""),
+    ] {
+        assert_eq!(
+            served(&catalog, "/a/jwks", host),
+            is(Endpoint::Jwks, "https://h.example/a")
+        );
+    }
+}
+
+#[test]
+fn an_issuer_shares_no_path_with_itself() {
+    let catalog = Catalog::new([route_with_jwks("https://h.example", "https://cdn.example/jwks")]);
+    for host in [None, Some("10.0.0.1"), Some("cdn.example")] {
+        assert_eq!(
+            served(&catalog, "/jwks", host),
+            is(Endpoint::Jwks, "https://h.example")
+        );
+    }
+}
+
+#[test]
+fn where_issuers_share_a_path_the_host_chooses_and_an_unknown_one_finds_nothing() {
+    let catalog = Catalog::new([route("https://one.example"), route("https://two.example:8443")]);
+    for host in [
+        "two.example",
+        "TWO.example",
+        "two.example.",
+        "two.example:443",
+        "Two.Example.:8443",
+    ] {
+        assert_eq!(
+            served(&catalog, "/.well-known/openid-configuration", Some(host)),
+            is(Endpoint::Discovery, "https://two.example:8443"),
+            "{host}"
+        );
+    }
+    assert_eq!(
+        served(&catalog, "/jwks", Some("one.example")),
+        is(Endpoint::Jwks, "https://one.example")
+    );
+    for host in [
+        None,
+        Some("three.example"),
+        Some(""),
+        Some("one.example.evil.example"),
+        Some("10.0.0.1"),
+    ] {
+        assert_eq!(served(&catalog, "/jwks", host), None, "{host:?}");
+    }
+}
+
+#[test]
+fn every_path_of_an_issuer_leads_to_its_document() {
+    let catalog = Catalog::new([route("https://h.example/a/b/")]);
+    for (path, endpoint) in [
+        ("/a/b/.well-known/openid-configuration", Endpoint::Discovery),
+        ("/.well-known/openid-configuration/a/b", Endpoint::Discovery),
+        (
+            "/.well-known/oauth-authorization-server/a/b",
+            Endpoint::OauthAuthorizationServer,
+        ),
+        ("/a/b/jwks", Endpoint::Jwks),
+    ] {
+        assert_eq!(
+            served(&catalog, path, None),
+            is(endpoint, "https://h.example/a/b/"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_path_that_is_spelled_otherwise_is_another_path() {
+    let catalog = Catalog::new([route("https://h.example/a")]);
+    for path in [
+        "/a/jwks/",
+        "/A/jwks",
+        "/a/JWKS",
+        "//a/jwks",
+        "/a//jwks",
+        "/a/./jwks",
+        "/b/../a/jwks",
+        "/a%2Fjwks",
+        "/%61/jwks",
+        "a/jwks",
+        "/a/jwks?",
+        "/jwks",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+        "/a/.well-known/oauth-authorization-server",
+        "/",
+        "*",
+        "",
+    ] {
+        assert_eq!(served(&catalog, path, Some("h.example")), None, "{path}");
+    }
+}
+
+#[test]
+fn a_jwks_on_another_host_is_served_here_too() {
+    let catalog = Catalog::new([
+        route_with_jwks("https://h.example/a", "https://cdn-a.example/keys?v=1"),
+        route_with_jwks("https://h.example/b", "https://cdn-b.example/keys"),
+        route_with_jwks("https://i.example/c", "https://cdn-c.example/keys"),
+    ]);
+    let a = is(Endpoint::Jwks, "https://h.example/a");
+    assert_eq!(served(&catalog, "/keys", Some("cdn-a.example")), a);
+    assert_eq!(served(&catalog, "/a/jwks", Some("cdn-a.example")), a);
+    assert_eq!(
+        served(&catalog, "/keys", Some("i.example")),
+        is(Endpoint::Jwks, "https://i.example/c")
+    );
+    assert_eq!(
+        served(&catalog, "/keys", Some("h.example")),
+        None,
+        "both a and b could be meant"
+    );
+}
+
+#[test]
+fn the_host_of_a_url_goes_before_the_host_that_a_proxy_may_ask_for() {
+    let catalog = Catalog::new([
+        route_with_jwks("https://h.example/a", "https://cdn.example/jwks"),
+        route("https://h.example"),
+    ]);
+    assert_eq!(
+        served(&catalog, "/jwks", Some("h.example")),
+        is(Endpoint::Jwks, "https://h.example")
+    );
+    assert_eq!(
+        served(&catalog, "/jwks", Some("cdn.example")),
+        is(Endpoint::Jwks, "https://h.example/a")
+    );
+}
+
+#[test]
+fn a_reload_serves_the_new_issuers_and_no_others() {
+    let kept = route("https://h.example/kept");
+    let catalog = Catalog::new([kept.clone(), route("https://h.example/dropped")]);
+    kept.slot.publish(Arc::new(
+        build(&fake::profile("https://h.example/kept"), &fake::rsa_only()).unwrap(),
+    ));
+    catalog.replace([kept, route("https://h.example/added")]);
+    assert_eq!(served(&catalog, "/dropped/jwks", None), None);
+    let published = |path| {
+        catalog
+            .lookup(path, None)
+            .map(|found| found.route.slot.current().is_some())
+    };
+    assert_eq!(
+        (published("/kept/jwks"), published("/added/jwks")),
+        (Some(true), Some(false))
+    );
+}
+
+#[test]
+fn what_an_issuer_publishes_is_found_at_once() {
+    let route = route("https://h.example");
+    let catalog = Catalog::new([route.clone()]);
+    let found = catalog.lookup("/jwks", None).unwrap();
+    assert_eq!(found.route.slot.current(), None);
+    let publication = build(&fake::profile("https://h.example"), &fake::rsa_only()).unwrap();
+    route.slot.publish(Arc::new(publication.clone()));
+    let current = found.route.slot.current().unwrap();
+    assert_eq!(found.endpoint.document(&current), &publication.jwks);
+    assert_eq!(
+        Endpoint::OauthAuthorizationServer.document(&current),
+        &publication.discovery
+    );
+}
+
+#[test]
+fn two_issuers_with_documents_of_another_kind_at_one_path_are_told_apart_by_host() {
+    let catalog = Catalog::new([
+        route("https://h.example"),
+        route_with_jwks(
+            "https://i.example/x",
+            "https://cdn.example/.well-known/openid-configuration",
+        ),
+    ]);
+    let at = |host| served(&catalog, "/.well-known/openid-configuration", Some(host));
+    assert_eq!(at("h.example"), is(Endpoint::Discovery, "https://h.example"));
+    assert_eq!(at("cdn.example"), is(Endpoint::Jwks, "https://i.example/x"));
+}
