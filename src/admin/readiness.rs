@@ -77,7 +77,7 @@ mod tests {
     const IMPATIENT: Duration = Duration::from_mins(1);
 
     fn issuer(url: &str) -> IssuerUrl {
-        url.parse().unwrap()
+        IssuerUrl::parse(url).unwrap()
     }
 
     fn published(waiting: &[&str], any: bool) -> Published {

@@ -19,18 +19,26 @@ use tokio_util::task::TaskTracker;
 
 use super::{AdminState, router};
 
-/// Probes and a few Prometheus servers need a handful; the rest waits in the backlog of the listener.
-const MAX_CONNECTIONS: usize = 256;
+/// Bounds of the admin listener.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Open at the same time; the rest waits in the backlog of the listener.
+    connections: usize,
+    /// Of the head of a request, and with it of the idle time between two.
+    header: Duration,
+    /// After so long a connection ends with the answer in progress, so that none holds its place for ever.
+    age: Duration,
+    /// How long an answer in progress may still take when its connection is to end.
+    grace: Duration,
+}
 
-/// Bounds the head of a request, and with it the idle time between two.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// After so long a connection ends with the answer in progress, so that none holds its place for ever.
-const MAX_CONNECTION_AGE: Duration = Duration::from_mins(10);
-
-/// How long an answer in progress may still take when its connection is to end.
-/// Must stay below what the shutdown of the process allows for.
-const GRACE: Duration = Duration::from_secs(5);
+/// Probes and a few Prometheus servers need a handful of connections.
+const LIMITS: Limits = Limits {
+    connections: 256,
+    header: Duration::from_secs(30),
+    age: Duration::from_mins(10),
+    grace: Duration::from_secs(5),
+};
 
 /// How long to wait after `accept` failed (out of file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -70,8 +78,17 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 /// Serves until `shutdown`; then answers what is in progress and returns. To be ended after the edge, so that
 /// `/readyz` says 503 and the last metrics can be read while connections drain.
 pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future<Output = ()> + Send) {
+    serve_within(LIMITS, listener, state, shutdown).await;
+}
+
+async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    state: AdminState,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let app = router(state);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let ending = CancellationToken::new();
     let mut shutdown = pin!(shutdown);
@@ -91,7 +108,7 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
                 }
             },
         };
-        let connection = connection(stream, app.clone(), ending.clone());
+        let connection = connection(limits, stream, app.clone(), ending.clone());
         connections.spawn(async move {
             connection.await;
             drop(place);
@@ -103,28 +120,155 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, app: Router, ending: CancellationToken) {
+async fn connection(limits: Limits, stream: TcpStream, app: Router, ending: CancellationToken) {
     // Only a matter of latency.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(app);
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(limits.header)
             .serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),
         () = ending.cancelled() => None,
-        () = sleep(MAX_CONNECTION_AGE) => None,
+        () = sleep(limits.age) => None,
     };
     let ended = if let Some(ended) = ended {
         ended
     } else {
         connection.as_mut().graceful_shutdown();
-        timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        timeout(limits.grace, connection).await.unwrap_or(Ok(()))
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an admin connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::{oneshot, watch};
+
+    use super::*;
+    use crate::admin::Readiness;
+    use crate::metrics::Metrics;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn state() -> AdminState {
+        AdminState {
+            metrics: Metrics::new(jiff::Timestamp::UNIX_EPOCH),
+            readiness: Arc::new(Readiness::new()),
+            published: watch::channel(crate::issuer::Published::default()).1,
+            started: Instant::now(),
+        }
+    }
+
+    async fn loopback() -> (TcpListener, SocketAddr) {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    async fn read_to_end(stream: &mut TcpStream) -> String {
+        let mut answer = String::new();
+        timeout(DEADLINE, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_told_with_what_to_do() {
+        let (_held, address) = loopback().await;
+        let error = bind(address).await.unwrap_err();
+        assert!(matches!(error, BindError::InUse { .. }));
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_closed() {
+        let limits = Limits {
+            header: Duration::from_millis(50),
+            ..LIMITS
+        };
+        let (listener, address) = loopback().await;
+        tokio::spawn(serve_within(limits, listener, state(), pending()));
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET /livez HTTP/1.1\r\nHost: a").await.unwrap();
+        read_to_end(&mut slow).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_limit_is_answered_once_another_ends() {
+        let limits = Limits {
+            connections: 1,
+            ..LIMITS
+        };
+        let (listener, address) = loopback().await;
+        tokio::spawn(serve_within(limits, listener, state(), pending()));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut some = [0; 15];
+        first.read_exact(&mut some).await.unwrap();
+        assert_eq!(&some, b"HTTP/1.1 200 OK");
+
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        timeout(Duration::from_millis(50), second.readable())
+            .await
+            .unwrap_err();
+        drop(first);
+        assert!(read_to_end(&mut second).await.starts_with("HTTP/1.1 200 OK"));
+    }
+
+    #[tokio::test]
+    async fn an_old_connection_is_closed_between_two_answers() {
+        let limits = Limits {
+            age: Duration::from_millis(50),
+            ..LIMITS
+        };
+        let (listener, address) = loopback().await;
+        tokio::spawn(serve_within(limits, listener, state(), pending()));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        assert_eq!(read_to_end(&mut idle).await, "");
+    }
+
+    #[tokio::test]
+    async fn shutdown_closes_idle_connections_and_returns() {
+        let (listener, address) = loopback().await;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(serve(listener, state(), async {
+            let _ = stopped.await;
+        }));
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        kept.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        kept.readable().await.unwrap();
+        stop.send(()).unwrap();
+        assert!(read_to_end(&mut kept).await.ends_with("ok\n"));
+        timeout(DEADLINE, serving).await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_before_the_first_connection_returns_at_once() {
+        let (listener, _) = loopback().await;
+        timeout(DEADLINE, serve(listener, state(), ready(())))
+            .await
+            .unwrap();
     }
 }

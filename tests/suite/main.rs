@@ -1,4 +1,6 @@
 //! The integration tests: the wire contract over the real router, the real binary, real servers.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod real;
