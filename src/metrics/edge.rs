@@ -295,7 +295,7 @@ pub struct ListenerMetrics {
     tls: OnceLock<TlsMetrics>,
 }
 
-/// Only listeners with TLS have these rows.
+/// Only listeners with TLS have these rows: from their first certificate on, all of them.
 #[derive(Clone, Debug)]
 struct TlsMetrics {
     failures: [IntCounter; 6],
@@ -327,6 +327,7 @@ impl ListenerMetrics {
 
     /// The certificate that is presented from now on ends then.
     pub fn certificate_expires(&self, at: Timestamp) {
+        self.tls();
         self.families
             .certificate_expiry
             .with_label_values(&[&self.address])
