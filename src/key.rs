@@ -3,20 +3,34 @@
 //! Everything else is quarantined: held back with a reason, without costing the rest of the set.
 //! Pure: no clock, no network, no files.
 
+mod der;
 #[cfg(test)]
 pub(crate) mod fake;
+mod forms;
+mod json;
+mod jwk;
+mod jwks;
+mod material;
+mod pem;
 mod reason;
+mod sniff;
+mod write;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use material::Material;
 pub use reason::{ExponentFault, KidFault, MemberFault, ParseError, PemFault, Reason};
 
-/// The largest document that is read, in bytes: what a Secret or a ConfigMap holds at most.
+/// The largest document that is read, in bytes: what a Kubernetes Secret holds at most.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// The most entries (PEM blocks, JWKs) that one document may have.
 pub const MAX_ENTRIES: usize = 1000;
+
+/// The longest `kid` in bytes: the bound of the API server.
+const MAX_KID_BYTES: usize = 1024;
 
 /// How deep the JSON of a JWKS may be nested.
 pub const MAX_DEPTH: usize = 64;
@@ -60,19 +74,47 @@ pub struct KeyId {
 pub struct PublicKey {
     id: KeyId,
     algorithm: Algorithm,
+    rsa_bits: Option<usize>,
     jwk: Arc<str>,
 }
 
 impl PublicKey {
-    /// Reads one JWK: the same rules as for an entry of a JWKS. A document that is no JSON object is a reason too.
-    pub fn from_jwk_str(_jwk: &str) -> Result<Self, Reason> {
-        Err(Reason::NotAnObject { found: "nothing" })
+    /// Reads one JWK: the same rules as for an entry of a JWKS.
+    pub fn from_jwk_str(jwk: &str) -> Result<Self, Reason> {
+        let mut reader = json::Reader::new(jwk.as_bytes());
+        let key = jwk::read(&mut reader, "").and_then(|key| reader.end().map(|()| key));
+        match key {
+            Ok(key) => key.map_err(|quarantined| quarantined.reason),
+            Err(_) => Err(Reason::NotAnObject {
+                found: "something that is not JSON",
+            }),
+        }
     }
 
     /// Reads a DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1); the `kid` is derived from it.
-    pub fn from_spki_der(_der: &[u8]) -> Result<Self, Reason> {
-        Err(Reason::Der {
-            detail: "the data ends early",
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, Reason> {
+        Self::new(&forms::spki_only(der)?, None)
+    }
+
+    /// Names checked material. An empty `kid` counts as none.
+    fn new(material: &Material, kid: Option<&str>) -> Result<Self, Reason> {
+        let spki_sha256 = write::spki_sha256(material).ok_or(Reason::Der {
+            detail: "it cannot be written again",
+        })?;
+        let kid: Arc<str> = match kid {
+            None | Some("") => write::derived_kid(&spki_sha256).into(),
+            Some(kid) if kid.len() > MAX_KID_BYTES => {
+                let bytes = kid.len();
+                return Err(Reason::Kid(KidFault::TooLong { bytes }));
+            }
+            Some(kid) if kid.contains(char::is_control) => return Err(Reason::Kid(KidFault::Control)),
+            Some(kid) => kid.into(),
+        };
+        Ok(Self {
+            algorithm: material.algorithm(),
+            rsa_bits: material.rsa_bits(),
+            jwk: write::jwk(material, &kid).into(),
+            id: KeyId { kid, spki_sha256 },
         })
     }
 
@@ -93,7 +135,12 @@ impl PublicKey {
 
     /// Type and size for a person: `RSA 2048`, `EC P-256`.
     pub fn describe(&self) -> String {
-        String::new()
+        match (self.rsa_bits, self.algorithm) {
+            (Some(bits), _) => format!("RSA {bits}"),
+            (None, Algorithm::Es384) => "EC P-384".to_owned(),
+            (None, Algorithm::Es512) => "EC P-521".to_owned(),
+            (None, _) => "EC P-256".to_owned(),
+        }
     }
 
     /// The JWK as it is published: compact JSON, byte-equal to the API server's.
@@ -132,11 +179,77 @@ pub struct Parsed {
 }
 
 /// Reads a key file: PEM (any number of blocks among other text) or a JWKS document, whichever it is.
-pub fn parse_file(_bytes: &[u8]) -> Result<Parsed, ParseError> {
-    Err(ParseError::NoKeys)
+///
+/// PEM is read as the API server reads `--service-account-key-file` (k8s.io/client-go/util/keyutil), and PKCS#1 public
+/// and PKCS#8 EC keys beside. A byte order mark before either is ignored. Private keys are reduced to their public
+/// half, and every copy made here is wiped; wiping `bytes` itself is up to the caller.
+pub fn parse_file(bytes: &[u8]) -> Result<Parsed, ParseError> {
+    match sniff::kind(bytes)? {
+        (sniff::Kind::Json, document) => jwks::read(document),
+        (sniff::Kind::Pem, text) => parse_pem(text),
+    }
 }
 
 /// Reads a JWKS document (RFC 7517 section 5), as served by an API server or another issuer.
-pub fn parse_jwks(_bytes: &[u8]) -> Result<Parsed, ParseError> {
-    Err(ParseError::NoKeys)
+pub fn parse_jwks(bytes: &[u8]) -> Result<Parsed, ParseError> {
+    match sniff::kind(bytes) {
+        Ok((sniff::Kind::Pem, _)) => Err(ParseError::NotAJwks { found: "PEM text" }),
+        Ok((sniff::Kind::Json, document)) => jwks::read(document),
+        // Nothing known: what the JSON reader says of it tells more.
+        Err(ParseError::NoKeys) => jwks::read(bytes),
+        Err(error) => Err(error),
+    }
 }
+
+fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
+    let mut collected = Collected::default();
+    for (at, found) in pem::blocks(text).enumerate() {
+        let key = match found.block {
+            Ok(block) => forms::key(&block.body)
+                .and_then(|material| PublicKey::new(&material, None))
+                .map_err(|reason| block.explain(reason)),
+            Err(fault) => Err(Some(Reason::Pem(fault))),
+        };
+        let entry = match key {
+            Ok(key) => Ok(key),
+            Err(Some(reason)) => Err(Quarantined {
+                entry: format!("block {} (line {})", at + 1, found.line),
+                kid: None,
+                reason,
+            }),
+            Err(None) => continue,
+        };
+        collected.push(entry)?;
+    }
+    Ok(collected.into_parsed())
+}
+
+/// Gathers the entries of a document: each (kid, material) once, and not without bound.
+#[derive(Default)]
+struct Collected {
+    parsed: Parsed,
+    seen: HashSet<KeyId>,
+    entries: usize,
+}
+
+impl Collected {
+    fn push(&mut self, entry: Result<PublicKey, Quarantined>) -> Result<(), ParseError> {
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(ParseError::TooManyEntries);
+        }
+        match entry {
+            Ok(key) if self.seen.insert(key.id.clone()) => self.parsed.keys.push(key),
+            Ok(_) => {}
+            Err(quarantined) => self.parsed.quarantined.push(quarantined),
+        }
+        Ok(())
+    }
+
+    fn into_parsed(self) -> Parsed {
+        self.parsed
+    }
+}
+
+#[cfg(test)]
+mod tests;

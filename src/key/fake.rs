@@ -29,6 +29,7 @@ pub(crate) fn key_with(kid: &str, material: u8, algorithm: Algorithm) -> PublicK
             spki_sha256: [material; 32],
         },
         algorithm,
+        rsa_bits: (algorithm == Algorithm::Rs256).then_some(2048),
         jwk: Arc::from(jwk),
     }
 }

@@ -31,6 +31,9 @@ pub enum Reason {
     /// The block is an encrypted private key.
     #[error("an encrypted private key: give the public key instead (openssl pkey -in FILE -pubout)")]
     Encrypted,
+    /// The block is a private key in OpenSSH's own form.
+    #[error("an OpenSSH private key: give the public key instead (ssh-keygen -e -m PKCS8 -f FILE)")]
+    OpenSsh,
     /// The block is whole but holds something else than a key.
     #[error("{what}, not a key")]
     NotAKey {
@@ -48,7 +51,7 @@ pub enum Reason {
     PrivateMismatch,
 
     /// RSA below 2048 bits.
-    #[error("RSA of {bits} bits{}: at least 2048 are needed", if *bits < 512 { ": a shortened sample?" } else { "" })]
+    #[error("RSA of {bits} bits: {}at least 2048 are needed", if *bits < 512 { "a shortened sample? " } else { "" })]
     RsaTooShort {
         /// Bits of the modulus.
         bits: usize,
@@ -157,6 +160,7 @@ impl Reason {
             Self::KeyLimit { .. } => "key_limit",
             Self::Pem(_) => "pem",
             Self::Encrypted => "encrypted",
+            Self::OpenSsh => "open_ssh",
             Self::NotAKey { .. } => "not_a_key",
             Self::Der { .. } => "der",
             Self::PrivateMismatch => "private_mismatch",
@@ -192,7 +196,7 @@ pub enum PemFault {
     #[error("an END line without a BEGIN line")]
     NoBegin,
     /// BEGIN is not at the start of its line.
-    #[error("BEGIN is not at the start of its line: remove the indentation")]
+    #[error("BEGIN is not at the start of its line: remove what stands before it")]
     Indented,
     /// Label or line end after BEGIN are wrong.
     #[error("the BEGIN line does not end in -----")]
@@ -307,6 +311,9 @@ pub enum ParseError {
     /// Base64 of DER without BEGIN and END.
     #[error("it is base64 without its -----BEGIN …----- and -----END …----- lines")]
     BareBase64,
+    /// PEM, once more in base64.
+    #[error("it is base64 of a PEM file, as in the data of a Secret: decode it first (base64 -d)")]
+    EncodedPem,
     /// An OpenSSH public key.
     #[error("it is an OpenSSH public key: convert it with ssh-keygen -e -m PKCS8 -f FILE")]
     OpenSsh,
