@@ -23,13 +23,7 @@ impl Program {
     /// Starts it with its output in `folder`: `NAME.log`, and what it prints in `NAME.out`.
     pub(crate) fn start(name: &str, command: &mut Command, folder: &Path) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let open = |path: &Path| {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(path)
-                .expect("a log file")
-        };
+        let open = |path: &Path| File::create(path).expect("a log file");
         let child = command
             .stdin(Stdio::null())
             .stdout(open(&log.with_extension("out")))
@@ -56,13 +50,13 @@ impl Program {
                 ended.is_none(),
                 "{} ended with {ended:?}:\n{}",
                 self.name,
-                self.log()
+                self.tail()
             );
             assert!(
                 Instant::now() < deadline,
                 "{} is not ready:\n{}",
                 self.name,
-                self.log()
+                self.tail()
             );
             pause().await;
         }
@@ -76,6 +70,13 @@ impl Program {
     /// What it wrote to its standard output.
     pub(crate) fn printed(&self) -> String {
         std::fs::read_to_string(self.log.with_extension("out")).unwrap_or_default()
+    }
+
+    /// The end of what it wrote.
+    fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     /// Its process id.
@@ -108,7 +109,7 @@ impl Program {
                 Instant::now() < deadline,
                 "{} does not end:\n{}",
                 self.name,
-                self.log()
+                self.tail()
             );
             pause().await;
         }
@@ -120,10 +121,7 @@ impl Drop for Program {
         self.child.kill().ok();
         self.child.wait().ok();
         if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- the end of what {} wrote:", self.name);
-            eprintln!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            eprintln!("--- the end of what {} wrote:\n{}", self.name, self.tail());
         }
     }
 }
