@@ -18,9 +18,11 @@ use crate::metrics::{ListenerMetrics, Metrics};
 mod error;
 mod limits;
 mod listener;
+mod router;
 
 pub use error::EdgeError;
 pub use limits::Limits;
+pub use router::{Body, Router};
 
 /// One listener of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
