@@ -9,16 +9,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::metrics::{ListenerMetrics, Metrics};
+use crate::metrics::{EdgeMetrics, ListenerMetrics, Metrics};
+use connection::Protocols;
+use drain::Drain;
+use service::Shared;
+use tls::{Acceptor, Tls};
+use tracing::warn;
 
+mod accept;
+mod activity;
+mod connection;
+mod drain;
 mod error;
 mod limits;
 mod listener;
 mod router;
+mod service;
+mod tls;
 
 pub use error::EdgeError;
 pub use limits::Limits;
@@ -58,8 +72,9 @@ pub enum TlsSettings {
 #[derive(Debug)]
 pub struct Edge {
     listeners: Vec<Listener>,
+    certificates: Vec<Tls>,
     limits: Limits,
-    clock: Clock,
+    metrics: EdgeMetrics,
 }
 
 #[derive(Debug)]
@@ -67,6 +82,7 @@ struct Listener {
     settings: ListenerSettings,
     socket: TcpListener,
     metrics: ListenerMetrics,
+    acceptor: Option<Acceptor>,
 }
 
 impl Edge {
@@ -77,18 +93,27 @@ impl Edge {
         metrics: &Metrics,
         clock: &Clock,
     ) -> Result<Self, EdgeError> {
+        let mut certificates: Vec<(TlsSettings, Tls)> = Vec::new();
         let mut listeners = Vec::with_capacity(settings.len());
-        for settings in settings {
+        for listener in settings {
+            let metrics = metrics.listener(&listener.address.to_string());
+            let acceptor = match &listener.tls {
+                None => None,
+                Some(tls) => Some(certificate(&mut certificates, tls, settings, clock)?.shown_by(&metrics)?),
+            };
+            let socket = listener::bind(listener.address)?;
             listeners.push(Listener {
-                settings: settings.clone(),
-                socket: listener::bind(settings.address)?,
-                metrics: metrics.listener(&settings.address.to_string()),
+                settings: listener.clone(),
+                socket,
+                metrics,
+                acceptor,
             });
         }
         Ok(Self {
             listeners,
+            certificates: certificates.into_iter().map(|(_, tls)| tls).collect(),
             limits,
-            clock: clock.clone(),
+            metrics: metrics.edge().clone(),
         })
     }
 
@@ -102,7 +127,84 @@ impl Edge {
 
     /// Answers from the catalog until `shutdown`, then drains: connections that the kernel already holds are still
     /// taken, requests in flight are answered. Returns when the last one is, at the latest after `drain_timeout`.
-    pub async fn serve(self, _catalog: Arc<Catalog>, shutdown: CancellationToken) {
+    pub async fn serve(self, catalog: Arc<Catalog>, shutdown: CancellationToken) {
+        let limits = Limits {
+            max_connections: accept::connections_allowed(self.limits.max_connections),
+            ..self.limits
+        };
+        let connections = Arc::new(Semaphore::new(limits.max_connections));
+        let router = Arc::new(Router::new(catalog));
+        let drain = Drain::new(limits.drain_timeout);
+        let mut keepers = JoinSet::new();
+        for certificate in self.certificates {
+            keepers.spawn(certificate.keep());
+        }
+        let mut doors = JoinSet::new();
+        for listener in self.listeners {
+            let shared = Shared {
+                router: router.clone(),
+                metrics: self.metrics.clone(),
+                listener: listener.settings.address.to_string(),
+                hsts: listener.settings.hsts || listener.acceptor.is_some(),
+                drain: drain.clone(),
+            };
+            let protocols = Protocols::new(
+                Arc::new(shared),
+                limits.clone(),
+                listener.acceptor,
+                listener.metrics.clone(),
+            );
+            doors.spawn(accept::accept(
+                listener.socket,
+                Arc::new(protocols),
+                listener.metrics,
+                connections.clone(),
+                shutdown.clone(),
+            ));
+        }
         shutdown.cancelled().await;
+        drain.begin();
+        while doors.join_next().await.is_some() {}
+        // Every connection holds one permit until its end.
+        let all = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
+        if timeout(limits.drain_timeout, connections.acquire_many(all))
+            .await
+            .is_err()
+        {
+            warn!(
+                "some connections had not ended {} s after the signal to stop",
+                limits.drain_timeout.as_secs()
+            );
+        }
     }
+}
+
+/// The certificate of a listener, shared with those before it that present the same.
+fn certificate<'c>(
+    opened: &'c mut Vec<(TlsSettings, Tls)>,
+    wanted: &TlsSettings,
+    all: &[ListenerSettings],
+    clock: &Clock,
+) -> Result<&'c mut Tls, EdgeError> {
+    let wanted = match wanted {
+        // One folder, one certificate: for the names of all listeners that present it.
+        TlsSettings::SelfSigned { folder, .. } => {
+            let names = all.iter().filter_map(|listener| match &listener.tls {
+                Some(TlsSettings::SelfSigned { folder: same, names }) if same == folder => Some(names),
+                _ => None,
+            });
+            TlsSettings::SelfSigned {
+                folder: folder.clone(),
+                names: names.flatten().cloned().collect(),
+            }
+        }
+        files @ TlsSettings::Files { .. } => files.clone(),
+    };
+    let known = opened.iter().position(|(settings, _)| *settings == wanted);
+    let at = known.unwrap_or(opened.len());
+    if known.is_none() {
+        let tls = Tls::open(wanted.clone(), clock)?;
+        opened.push((wanted, tls));
+    }
+    Ok(&mut opened[at].1)
 }

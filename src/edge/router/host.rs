@@ -52,20 +52,16 @@ fn field(request: &Parts) -> Result<Option<&str>, BadHost> {
 
 /// `uri-host [ ":" port ]` (RFC 3986 section 3.2), with something in it.
 fn valid(host: &str) -> Result<&str, BadHost> {
-    let after = match host.strip_prefix('[') {
-        Some(rest) => {
-            let (address, after) = rest.split_once(']').ok_or(BadHost)?;
-            address.parse::<Ipv6Addr>().map_err(|_| BadHost)?;
-            after
+    let after = if let Some(rest) = host.strip_prefix('[') {
+        let (address, after) = rest.split_once(']').ok_or(BadHost)?;
+        address.parse::<Ipv6Addr>().map_err(|_| BadHost)?;
+        after
+    } else {
+        let (name, after) = host.split_at(host.find(':').unwrap_or(host.len()));
+        if !is_name(name.as_bytes()) {
+            return Err(BadHost);
         }
-        None => {
-            let end = host.find(':').unwrap_or(host.len());
-            let (name, after) = host.split_at_checked(end).ok_or(BadHost)?;
-            if !is_name(name.as_bytes()) {
-                return Err(BadHost);
-            }
-            after
-        }
+        after
     };
     match after.strip_prefix(':') {
         None if after.is_empty() => Ok(host),
@@ -80,8 +76,7 @@ fn is_name(name: &[u8]) -> bool {
     let mut octets = name.iter();
     while let Some(octet) = octets.next() {
         let fine = match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
+            octet if octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(octet) => true,
             b'%' => {
                 octets.next().is_some_and(u8::is_ascii_hexdigit)
                     && octets.next().is_some_and(u8::is_ascii_hexdigit)

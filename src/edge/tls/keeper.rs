@@ -1,0 +1,179 @@
+//! Keeps a certificate current: reads its files again when they change, renews the self-signed one.
+//!
+//! A new pair is checked before it is shown. One that fails is logged and counted, and the old one stays.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{error, info, warn};
+
+use super::pair::{Files, Fingerprint, Pair};
+use super::self_signed;
+use crate::clock::Clock;
+use crate::edge::{EdgeError, TlsSettings};
+use crate::metrics::ListenerMetrics;
+
+/// How often the files are read. Contents are compared, not times, so the kubelet's swap of `..data`
+/// and files restored with an old date are seen too.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How often it is asked whether the self-signed certificate is to be renewed.
+const RENEWAL: Duration = Duration::from_hours(1);
+
+/// Looks after one certificate.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    settings: TlsSettings,
+    clock: Clock,
+    not_after: Timestamp,
+    seen: Seen,
+    listeners: Vec<ListenerMetrics>,
+}
+
+/// What was last read of the files.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What is shown now.
+    taken: Option<Fingerprint>,
+    /// What differs from it. Refused only when it was read twice: two files are not replaced in one step.
+    waiting: Option<Result<Fingerprint, String>>,
+    /// Whether it was refused already: once is enough in the log.
+    refused: bool,
+}
+
+impl Keeper {
+    pub(super) fn open(settings: TlsSettings, clock: Clock) -> Result<(Self, Pair), EdgeError> {
+        let now = clock.now();
+        let (files, pair) = match &settings {
+            TlsSettings::Files { cert, key } => {
+                let files = Files::read(cert, key)?;
+                let pair = files.pair(cert, key, now)?;
+                (Some(files.fingerprint()), pair)
+            }
+            TlsSettings::SelfSigned { folder, names } => (None, self_signed::open(folder, names, now)?),
+        };
+        warn_of(&pair, &settings);
+        let seen = Seen {
+            taken: files,
+            ..Seen::default()
+        };
+        let keeper = Self {
+            settings,
+            clock,
+            not_after: pair.not_after,
+            seen,
+            listeners: Vec::new(),
+        };
+        Ok((keeper, pair))
+    }
+
+    pub(super) fn tell(&mut self, listener: ListenerMetrics) {
+        listener.certificate_expires(self.not_after);
+        self.listeners.push(listener);
+    }
+
+    /// Waits for the next certificate to show.
+    pub(super) async fn next(&mut self) -> Pair {
+        loop {
+            let changed = match self.settings.clone() {
+                TlsSettings::Files { cert, key } => {
+                    tokio::time::sleep(LOOK).await;
+                    self.look(cert, key).await
+                }
+                TlsSettings::SelfSigned { folder, names } => {
+                    tokio::time::sleep(RENEWAL).await;
+                    self.renew(folder, names).await
+                }
+            };
+            match changed {
+                Ok(None) => {}
+                Ok(Some(pair)) => {
+                    info!(
+                        certificate = %shown_name(&self.settings), valid_until = %pair.not_after,
+                        "a new certificate is in use"
+                    );
+                    warn_of(&pair, &self.settings);
+                    self.not_after = pair.not_after;
+                    for listener in &self.listeners {
+                        listener.certificate_reload(true);
+                        listener.certificate_expires(pair.not_after);
+                    }
+                    return pair;
+                }
+                Err(problem) => {
+                    error!(
+                        valid_until = %self.not_after,
+                        "the certificate was not replaced, the one in use stays: {problem}"
+                    );
+                    for listener in &self.listeners {
+                        listener.certificate_reload(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One look at the files: a new pair, nothing to do, or a refusal that was not told before.
+    async fn look(&mut self, cert: PathBuf, key: PathBuf) -> Result<Option<Pair>, String> {
+        let now = self.clock.now();
+        // Files may lie on a network file system; this runs on the threads for such waits.
+        let read = off_thread({
+            let (cert, key) = (cert.clone(), key.clone());
+            move || Files::read(&cert, &key)
+        })
+        .await?
+        .map_err(|error| error.to_string());
+        let now_read = read.as_ref().map(Files::fingerprint).map_err(ToOwned::to_owned);
+        if now_read.as_ref().ok() == self.seen.taken.as_ref() {
+            self.seen.waiting = None;
+            return Ok(None);
+        }
+        let again = self.seen.waiting.as_ref() == Some(&now_read);
+        let told = again && self.seen.refused;
+        self.seen.waiting = Some(now_read.clone());
+        self.seen.refused = again;
+        // Judged anew each time: what was not valid yet becomes so.
+        let judged = match (read, now_read) {
+            (Ok(files), Ok(fingerprint)) => match files.pair(&cert, &key, now) {
+                Ok(pair) => {
+                    self.seen = Seen {
+                        taken: Some(fingerprint),
+                        ..Seen::default()
+                    };
+                    return Ok(Some(pair));
+                }
+                Err(error) => error.to_string(),
+            },
+            (Err(problem), _) | (_, Err(problem)) => problem,
+        };
+        if again && !told { Err(judged) } else { Ok(None) }
+    }
+
+    async fn renew(&mut self, folder: PathBuf, names: Vec<String>) -> Result<Option<Pair>, String> {
+        let now = self.clock.now();
+        let pair = off_thread(move || self_signed::open(&folder, &names, now))
+            .await?
+            .map_err(|error| error.to_string())?;
+        Ok((pair.not_after != self.not_after).then_some(pair))
+    }
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+fn warn_of(pair: &Pair, settings: &TlsSettings) {
+    if let Some(doubt) = &pair.doubt {
+        warn!("{} {doubt}", shown_name(settings));
+    }
+}
+
+fn shown_name(settings: &TlsSettings) -> String {
+    match settings {
+        TlsSettings::Files { cert, .. } => cert.display().to_string(),
+        TlsSettings::SelfSigned { folder, .. } => folder.join(self_signed::CERT).display().to_string(),
+    }
+}

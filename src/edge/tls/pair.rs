@@ -1,0 +1,200 @@
+//! A certificate chain and its key, checked before they are shown to anyone.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::sign::CertifiedKey;
+use rustls::{Error as TlsError, InconsistentKeys};
+use rustls_pki_types::pem::{Error as PemError, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
+use zeroize::Zeroizing;
+
+use crate::edge::EdgeError;
+
+/// A pair that matches and is valid at the time of the check.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub(super) certified: Arc<CertifiedKey>,
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Timestamp,
+    /// What clients may stumble over all the same.
+    pub(super) doubt: Option<String>,
+}
+
+/// The two files as they were read. Holds a private key: no `Debug`.
+pub(super) struct Files {
+    pub(super) cert: Vec<u8>,
+    pub(super) key: Zeroizing<Vec<u8>>,
+}
+
+/// Tells whether files changed, without keeping a private key for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl Files {
+    pub(super) fn read(cert: &Path, key: &Path) -> Result<Self, EdgeError> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|error| EdgeError::Unreadable {
+                path: path.to_owned(),
+                error,
+            })
+        };
+        Ok(Self {
+            cert: read(cert)?,
+            key: Zeroizing::new(read(key)?),
+        })
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let mut hash = Sha256::new();
+        hash.update(self.cert.len().to_be_bytes());
+        hash.update(&self.cert);
+        hash.update(&self.key);
+        Fingerprint(hash.finalize().into())
+    }
+
+    /// Checks them. The paths are for the error.
+    pub(super) fn pair(&self, cert: &Path, key: &Path, now: Timestamp) -> Result<Pair, EdgeError> {
+        let bad_certificate = |problem: String| EdgeError::BadCertificate {
+            path: cert.to_owned(),
+            problem,
+        };
+        let bad_key = |problem: String| EdgeError::BadKey {
+            path: key.to_owned(),
+            problem,
+        };
+
+        let chain = chain(&self.cert).map_err(bad_certificate)?;
+        let leaf = chain.first().map(parse).transpose().map_err(bad_certificate)?;
+        let Some(leaf) = leaf else {
+            return Err(bad_certificate("holds no certificate".to_owned()));
+        };
+        let private = private_key(&self.key).map_err(bad_key)?;
+        let signing = super::provider()
+            .key_provider
+            .load_private_key(private)
+            .map_err(|error| bad_key(format!("holds a private key that cannot be used ({error})")))?;
+
+        let not_before = timestamp(leaf.validity().not_before);
+        let not_after = timestamp(leaf.validity().not_after);
+        let doubt = doubt(&leaf, &chain);
+        let certified = CertifiedKey::new(chain.clone(), signing);
+        match certified.keys_match() {
+            Ok(()) | Err(TlsError::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(TlsError::InconsistentKeys(_)) => {
+                return Err(EdgeError::Mismatch {
+                    cert: cert.to_owned(),
+                    key: key.to_owned(),
+                });
+            }
+            Err(error) => {
+                return Err(bad_certificate(format!(
+                    "holds a certificate that cannot be used ({error})"
+                )));
+            }
+        }
+        if now > not_after {
+            return Err(EdgeError::Expired {
+                path: cert.to_owned(),
+                at: not_after,
+            });
+        }
+        if now < not_before {
+            return Err(EdgeError::NotYetValid {
+                path: cert.to_owned(),
+                at: not_before,
+            });
+        }
+        Ok(Pair {
+            certified: Arc::new(certified),
+            not_before,
+            not_after,
+            doubt,
+        })
+    }
+}
+
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("has a broken PEM block ({})", describe(&error)))?;
+    if chain.is_empty() {
+        Err("holds no certificate".to_owned())
+    } else {
+        Ok(chain)
+    }
+}
+
+pub(super) fn parse<'c>(der: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, String> {
+    match parse_x509_certificate(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        Ok(_) => Err("has octets after the end of its certificate".to_owned()),
+        Err(_) => Err("holds something that is no X.509 certificate".to_owned()),
+    }
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+        let encrypted = pem.windows(9).any(|word| word.eq_ignore_ascii_case(b"encrypted"));
+        match error {
+            _ if encrypted => "holds an encrypted private key".to_owned(),
+            PemError::NoItemsFound => "holds no private key".to_owned(),
+            error => format!("has a broken PEM block ({})", describe(&error)),
+        }
+    })
+}
+
+/// The error without what it quotes of the file, which may be a piece of a private key.
+fn describe(error: &PemError) -> &'static str {
+    match error {
+        PemError::MissingSectionEnd { .. } => "its end is missing",
+        PemError::IllegalSectionStart { .. } => "its first line is malformed",
+        PemError::Base64Decode(_) => "it is not base64",
+        _ => "it cannot be read",
+    }
+}
+
+pub(super) fn timestamp(time: ASN1Time) -> Timestamp {
+    let seconds = time.timestamp();
+    Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
+/// What some clients will refuse although others do not: they fetch what is missing, or have it already.
+fn doubt(leaf: &X509Certificate<'_>, chain: &[CertificateDer<'_>]) -> Option<String> {
+    let no_names = match leaf.subject_alternative_name() {
+        Ok(names) => names.is_none_or(|names| names.value.general_names.is_empty()),
+        Err(_) => true,
+    };
+    if no_names {
+        return Some("names no host in subjectAltName: no client will accept it".to_owned());
+    }
+    // CAs that have intermediates say where to fetch them.
+    let fetchable = leaf
+        .extensions()
+        .iter()
+        .any(|e| e.oid.to_id_string() == "1.3.6.1.5.5.7.1.1");
+    if chain.len() == 1 && fetchable && leaf.issuer().as_raw() != leaf.subject().as_raw() {
+        return Some(
+            "holds the server's certificate alone: if its CA has intermediates, append them, \
+             since many verifiers do not fetch them"
+                .to_owned(),
+        );
+    }
+    let parsed: Vec<_> = chain.iter().filter_map(|der| parse(der).ok()).collect();
+    let in_order = parsed.windows(2).all(|two| match two {
+        [below, above] => below.issuer().as_raw() == above.subject().as_raw(),
+        _ => true,
+    });
+    (!in_order).then(|| {
+        "holds certificates that do not follow from one another: put each one's issuer after it".to_owned()
+    })
+}
