@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod house;
+#[cfg(test)]
 mod real;
