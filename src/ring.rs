@@ -2,6 +2,12 @@
 
 mod ledger;
 mod rotation;
+mod selection;
+#[cfg(test)]
+mod story;
+#[cfg(test)]
+mod tests;
+mod voices;
 
 use std::sync::Arc;
 

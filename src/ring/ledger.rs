@@ -2,21 +2,80 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::key::{KeyId, PublicKey};
 
+/// How long an expired entry is remembered: until then a key that returns keeps its `first_seen`.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
+
 /// Each key that was published, by name and material. An entry is made when its key is first published,
 /// so keys that are held never take room in a store.
+///
+/// Everything in it can be merged with the ledger of another replica: entries by their id, `first_seen` by
+/// minimum, presence by its stamp. What an operator decides (revocations, approvals) has its place beside
+/// the entries, since it is about ids and may come before the entry does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    pub(super) entries: BTreeMap<KeyId, Entry>,
+    entries: BTreeMap<KeyId, Entry>,
 }
 
 impl Ledger {
     /// The entries in the order of (kid, material).
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.entries.values()
+    }
+
+    /// The entry of a key.
+    pub fn entry(&self, id: &KeyId) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    /// A key enters the set, for the first time or again.
+    pub(super) fn admit(&mut self, key: &PublicKey, first_seen: Timestamp, now: Timestamp) {
+        let entered = |stamp| Presence {
+            listed: true,
+            stamp,
+            published_since: stamp,
+        };
+        self.entries
+            .entry(key.id().clone())
+            .and_modify(|entry| entry.presence = entered(entry.presence.next_stamp(now)))
+            .or_insert_with(|| Entry {
+                key: key.clone(),
+                first_seen,
+                presence: entered(now),
+            });
+    }
+
+    /// The sources list a key of the set again.
+    pub(super) fn set_listed(&mut self, id: &KeyId, now: Timestamp) {
+        self.set_presence(id, true, now);
+    }
+
+    /// No source lists a key any more.
+    pub(super) fn set_absent(&mut self, id: &KeyId, now: Timestamp) {
+        self.set_presence(id, false, now);
+    }
+
+    fn set_presence(&mut self, id: &KeyId, listed: bool, now: Timestamp) {
+        if let Some(Entry { presence, .. }) = self.entries.get_mut(id)
+            && presence.listed != listed
+        {
+            *presence = Presence {
+                listed,
+                stamp: presence.next_stamp(now),
+                ..*presence
+            };
+        }
+    }
+
+    /// Drops the entries that expired long ago, all but `last`, which is still published.
+    pub(super) fn forget(&mut self, retention: SignedDuration, last: Option<&KeyId>, now: Timestamp) {
+        self.entries.retain(|id, entry| match entry.leaves_at(retention) {
+            Some(left) => now < later(left, REMEMBERED) || Some(id) == last,
+            None => true,
+        });
     }
 }
 
@@ -31,6 +90,19 @@ pub struct Entry {
     pub presence: Presence,
 }
 
+impl Entry {
+    /// When an absent key leaves the set.
+    pub(super) fn leaves_at(&self, retention: SignedDuration) -> Option<Timestamp> {
+        (!self.presence.listed).then(|| later(self.presence.stamp, retention))
+    }
+
+    /// Whether an absent key has had its retention.
+    pub(super) fn is_expired(&self, retention: SignedDuration, now: Timestamp) -> bool {
+        self.leaves_at(retention)
+            .is_some_and(|leaves_at| leaves_at <= now)
+    }
+}
+
 /// Whether the sources list a key. Written only when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -41,4 +113,15 @@ pub struct Presence {
     pub stamp: Timestamp,
     /// Since when it has been in the set without a break: starts anew when a key returns after it had left.
     pub published_since: Timestamp,
+}
+
+impl Presence {
+    fn next_stamp(&self, now: Timestamp) -> Timestamp {
+        now.max(later(self.stamp, SignedDuration::from_millis(1)))
+    }
+}
+
+/// A moment after another; the last one that can be told where there is none.
+pub(super) fn later(moment: Timestamp, duration: SignedDuration) -> Timestamp {
+    moment.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

@@ -1,0 +1,476 @@
+use super::story::{REFRESH, RETENTION, hours, issuer, issuer_with, key, listing, seconds, source};
+use super::*;
+
+#[test]
+fn nothing_is_published_before_the_first_good_listing() {
+    issuer()
+        .publishes("")
+        .fails("s")
+        .publishes("")
+        .is_refused("s", &listing(""))
+        .publishes("");
+}
+
+#[test]
+fn listed_before_retained_then_rs256_before_the_others_then_by_kid() {
+    issuer()
+        .lists("x b Y a Z")
+        .publishes("a b x Y Z")
+        .lists("x Y")
+        .publishes("x Y ~a ~b ~Z");
+}
+
+#[test]
+fn a_key_that_leaves_the_listing_stays_for_retention() {
+    issuer()
+        .lists("a b")
+        .after(hours(1))
+        .lists("b")
+        .publishes("b ~a")
+        .after(RETENTION - seconds(1))
+        .publishes("b ~a")
+        .after(seconds(1))
+        .publishes("b");
+}
+
+#[test]
+fn a_retained_key_says_since_when_and_until_when() {
+    let mut story = issuer().lists("a b").after(hours(1)).lists("b").after(hours(2));
+    let absent_since = story.now - hours(2);
+    let state = story.ring.key_set(story.now).keys[1].state;
+    assert_eq!(
+        state,
+        KeyState::Retained {
+            absent_since,
+            leaves_at: absent_since + RETENTION
+        }
+    );
+    assert_eq!(story.ring.next_change(story.now), Some(absent_since + RETENTION));
+}
+
+#[test]
+fn nothing_changes_by_itself_while_every_key_is_listed() {
+    let story = issuer().lists("a b");
+    assert_eq!(story.ring.next_change(story.now), None);
+}
+
+#[test]
+fn a_swapped_listing_is_published_at_once_and_the_old_keys_are_retained() {
+    issuer()
+        .lists("a b")
+        .lists("c d")
+        .publishes("c d ~a ~b")
+        .after(RETENTION)
+        .publishes("c d");
+}
+
+#[test]
+fn a_key_that_comes_back_within_retention_is_listed_again() {
+    let mut story = issuer()
+        .lists("a b")
+        .lists("b")
+        .after(hours(48))
+        .lists("a b")
+        .publishes("a b");
+    let entry = story.ring.ledger().entry(key("a").id()).unwrap().clone();
+    assert_eq!(
+        entry.presence.published_since, entry.first_seen,
+        "it never left the set"
+    );
+    story = story.after(hours(100)).publishes("a b");
+    assert_eq!(story.ring.next_change(story.now), None);
+}
+
+#[test]
+fn a_key_that_comes_back_after_it_left_keeps_first_seen_and_is_published_anew() {
+    let story = issuer().lists("a b");
+    let start = story.now;
+    let story = story
+        .lists("b")
+        .after(hours(60))
+        .publishes("b")
+        .lists("a b")
+        .publishes("a b");
+    let entry = story.ring.ledger().entry(key("a").id()).unwrap();
+    assert_eq!(
+        (entry.first_seen, entry.presence.published_since),
+        (start, story.now)
+    );
+}
+
+#[test]
+fn an_expired_entry_is_forgotten_after_ninety_days() {
+    let story = issuer()
+        .lists("a b")
+        .lists("b")
+        .after(RETENTION + hours(90 * 24) - seconds(1))
+        .publishes("b");
+    assert!(story.ring.ledger().entry(key("a").id()).is_some());
+    let story = story.after(seconds(1)).publishes("b");
+    assert!(story.ring.ledger().entry(key("a").id()).is_none());
+}
+
+#[test]
+fn a_key_is_absent_only_after_as_many_readings_in_a_row_as_confirmation_says() {
+    issuer_with(&[("s", 3)])
+        .lists("a b")
+        .lists("b")
+        .lists("b")
+        .publishes("a b")
+        .lists("a b")
+        .lists("b")
+        .lists("b")
+        .publishes("a b")
+        .lists("b")
+        .publishes("b ~a");
+}
+
+#[test]
+fn failures_and_incomplete_readings_say_nothing_about_absence() {
+    let incomplete = Listing {
+        complete: false,
+        ..listing("b c")
+    };
+    issuer_with(&[("s", 2)])
+        .lists("a b")
+        .lists("b")
+        .fails("s")
+        .says("s", &incomplete)
+        .is_refused("s", &listing(""))
+        .fails("s")
+        .publishes("a b c")
+        .lists("b c")
+        .publishes("b c ~a");
+}
+
+#[test]
+fn a_source_that_keeps_failing_changes_nothing_however_long() {
+    issuer()
+        .lists("a b")
+        .fails("s")
+        .after(hours(24 * 365))
+        .fails("s")
+        .publishes("a b");
+}
+
+#[test]
+fn a_listing_with_nothing_publishable_counts_as_a_failed_read() {
+    let mut story = issuer().lists("a").is_refused("s", &listing("")).publishes("a");
+    let refused = story
+        .ring
+        .heard(&source("s"), &listing(""), story.now)
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "nothing publishable: no usable key, 0 quarantined; what was last read stays published"
+    );
+    story
+        .is_refused("s", &listing("b1 b2"))
+        .publishes("a")
+        .holds("b:kid_conflict b:kid_conflict");
+}
+
+#[test]
+fn the_reading_of_a_source_that_was_removed_is_refused() {
+    let mut story = issuer().lists("a");
+    let refused = story.ring.heard(&source("other"), &listing("b"), story.now);
+    assert_eq!(refused, Err(Refused::UnknownSource(source("other"))));
+    story.publishes("a");
+}
+
+#[test]
+fn several_sources_publish_their_union() {
+    issuer_with(&[("s", 1), ("t", 1)])
+        .source_lists("s", "a")
+        .source_lists("t", "a b")
+        .publishes("a b")
+        .source_lists("s", "c")
+        .publishes("a b c")
+        .source_lists("t", "b")
+        .publishes("b c ~a");
+}
+
+#[test]
+fn a_source_that_was_never_read_may_have_every_key() {
+    issuer_with(&[("s", 1), ("t", 1)])
+        .source_lists("s", "a")
+        .source_lists("s", "b")
+        .publishes("a b")
+        .source_lists("t", "c")
+        .source_lists("s", "b")
+        .publishes("b c ~a");
+}
+
+#[test]
+fn after_a_restart_a_key_is_absent_only_when_every_source_has_said_so() {
+    let story = issuer_with(&[("s", 2), ("t", 1)])
+        .source_lists("s", "a b")
+        .source_lists("t", "c")
+        .restarted();
+    story
+        .publishes("a b c")
+        .source_lists("t", "c")
+        .source_lists("s", "b")
+        .publishes("a b c")
+        .source_lists("s", "b")
+        .publishes("b c ~a");
+}
+
+#[test]
+fn two_materials_under_one_kid_where_one_is_published_the_other_waits_until_it_has_left() {
+    issuer()
+        .lists("a")
+        .lists("a a2 b")
+        .publishes("a b")
+        .holds("a:kid_conflict")
+        .lists("a2 b")
+        .publishes("b ~a")
+        .holds("a:kid_conflict")
+        .after(RETENTION)
+        .publishes("a2 b")
+        .holds("");
+}
+
+#[test]
+fn two_materials_under_one_kid_where_neither_is_published_both_wait() {
+    issuer()
+        .lists("a1 a2 b")
+        .publishes("b")
+        .holds("a:kid_conflict a:kid_conflict")
+        .lists("a2 b")
+        .publishes("a2 b")
+        .holds("");
+}
+
+#[test]
+fn one_material_under_two_kids_is_two_keys() {
+    issuer().lists("a1 b1").publishes("a b").holds("");
+}
+
+#[test]
+fn the_end_of_retention_never_takes_the_last_key() {
+    // Each source offers a key, but under one kid: neither may take the place of what was published.
+    let story = issuer_with(&[("s", 1), ("t", 1)])
+        .bounded(50_000, 2)
+        .source_lists("s", "a")
+        .source_lists("t", "b");
+    let story = story
+        .source_lists("s", "x1")
+        .after(hours(1))
+        .source_lists("t", "x2");
+    story
+        .publishes("~a ~b")
+        .holds("x:kid_conflict x:kid_conflict")
+        .after(RETENTION - seconds(1))
+        .publishes("~b")
+        .after(hours(24 * 365))
+        .publishes("~b")
+        .source_lists("t", "b x1")
+        .publishes("b x")
+        .holds("");
+}
+
+#[test]
+fn the_last_key_goes_as_soon_as_there_is_another() {
+    issuer()
+        .lists("a")
+        .lists("a2 b1 b2")
+        .publishes("~a")
+        .after(RETENTION)
+        .publishes("a2")
+        .lists("b1 a2")
+        .publishes("a2 b");
+}
+
+#[test]
+fn keys_held_beyond_a_limit_enter_when_others_leave() {
+    issuer()
+        .bounded(50_000, 1)
+        .lists("a")
+        .lists("b c")
+        .publishes("~a")
+        .holds("b:key_limit c:key_limit")
+        .after(RETENTION)
+        .publishes("b")
+        .holds("c:key_limit");
+}
+
+#[test]
+fn beyond_the_limit_of_keys_new_ones_are_held() {
+    let names: Vec<_> = (0..=100)
+        .map(|number| format!("k{}z", char::from_u32('à' as u32 + number).unwrap()))
+        .collect();
+    let mut story = issuer().lists(&names.join(" "));
+    let key_set = story.ring.key_set(story.now);
+    assert_eq!((key_set.keys.len(), key_set.quarantined.len()), (100, 1));
+    assert_eq!(key_set.quarantined[0].reason.label(), "key_limit");
+    assert_eq!(
+        story.ring.ledger().entries().len(),
+        100,
+        "what is held takes no room in the ledger"
+    );
+}
+
+#[test]
+fn a_source_with_a_new_key_at_every_read_keeps_a_small_ledger() {
+    let mut story = issuer().bounded(50_000, 10);
+    for number in 0_u8..250 {
+        let keys = vec![crate::key::fake::key(&format!("{number:03}"), number), key("a")];
+        story = story
+            .after(seconds(10))
+            .says("s", &Listing { keys, ..listing("") });
+    }
+    assert_eq!(story.ring.key_set(story.now).keys.len(), 10);
+    assert_eq!(story.ring.ledger().entries().len(), 10);
+}
+
+/// Room for exactly so many keys of the tests, all of one size.
+fn room_for(keys: usize) -> usize {
+    r#"{"keys":[]}"#.len() + keys * key("a").jwk().len() + keys - 1
+}
+
+#[test]
+fn the_size_limit_is_that_of_the_document() {
+    let mut story = issuer()
+        .bounded(room_for(3), 100)
+        .lists("a b c")
+        .publishes("a b c");
+    let profile = crate::publication::fake::profile("https://oidc.example.com");
+    let key_set = story.ring.key_set(story.now);
+    let publication = crate::publication::build(&profile, &key_set).unwrap();
+    assert_eq!(publication.jwks.identity.body.len(), room_for(3));
+    story
+        .bounded(room_for(3) - 1, 100)
+        .publishes("a b")
+        .holds("c:size_limit");
+}
+
+#[test]
+fn retained_keys_give_way_longest_absent_first_and_come_back_when_there_is_room() {
+    issuer()
+        .bounded(room_for(3), 100)
+        .lists("a b c")
+        .after(hours(1))
+        .lists("b c")
+        .after(hours(1))
+        .lists("c")
+        .publishes("c ~a ~b")
+        .lists("c d")
+        .publishes("c d ~b")
+        .holds("a:size_limit")
+        .lists("c d e")
+        .publishes("c d e")
+        .after(hours(1))
+        .lists("e")
+        .publishes("e ~c ~d")
+        .after(hours(46) - seconds(1))
+        .publishes("e ~c ~d")
+        .holds("a:size_limit b:size_limit")
+        .after(hours(3) + seconds(1))
+        .publishes("e");
+}
+
+#[test]
+fn a_retained_key_that_gave_way_is_published_again_when_there_is_room() {
+    issuer()
+        .bounded(room_for(2), 100)
+        .lists("a b")
+        .lists("b")
+        .publishes("b ~a")
+        .lists("b c")
+        .publishes("b c")
+        .after(hours(1))
+        .lists("c b")
+        .bounded(room_for(3), 100)
+        .publishes("b c ~a");
+}
+
+#[test]
+fn listed_keys_that_alone_are_too_large_are_held_those_first_seen_last() {
+    issuer()
+        .bounded(room_for(2), 100)
+        .lists("y")
+        .after(seconds(10))
+        .lists("y x")
+        .after(seconds(10))
+        .lists("y x a")
+        .after(seconds(10))
+        .publishes("x y")
+        .lists("y x a b")
+        .publishes("x y")
+        .holds("a:size_limit b:size_limit")
+        .lists("x a b")
+        .publishes("a x")
+        .holds("b:size_limit y:size_limit");
+}
+
+#[test]
+fn a_key_that_returns_does_not_take_the_place_of_a_published_one() {
+    issuer()
+        .bounded(room_for(2), 100)
+        .lists("a b")
+        .lists("b")
+        .after(hours(60))
+        .lists("b c")
+        .publishes("b c")
+        .lists("a b c")
+        .publishes("b c")
+        .holds("a:size_limit");
+}
+
+#[test]
+fn a_clock_that_is_set_back_brings_no_kid_twice() {
+    issuer()
+        .lists("a b")
+        .lists("a2 b")
+        .after(RETENTION)
+        .publishes("a2 b")
+        .after(hours(-1))
+        .publishes("a2 b")
+        .lists("a2 b")
+        .publishes("a2 b");
+}
+
+#[test]
+fn a_stamp_in_the_future_is_taken_as_now() {
+    let mut story = issuer().lists("a b").after(hours(1)).lists("b").after(hours(-1));
+    let state = story.ring.key_set(story.now).keys[1].state;
+    assert_eq!(
+        state,
+        KeyState::Retained {
+            absent_since: story.now,
+            leaves_at: story.now + RETENTION
+        }
+    );
+}
+
+#[test]
+fn stamps_grow_even_when_the_clock_is_set_back() {
+    let story = issuer().lists("a b").after(hours(-1)).lists("b");
+    let before = story.now + hours(1) - REFRESH;
+    let stamp = story.ring.ledger().entry(key("a").id()).unwrap().presence.stamp;
+    assert_eq!(stamp, before + SignedDuration::from_millis(1));
+}
+
+#[test]
+fn a_reading_that_finds_nothing_new_leaves_the_ledger_as_it_is() {
+    let story = issuer().lists("a b").lists("b").publishes("b ~a");
+    let before = story.ring.ledger().clone();
+    let story = story.after(seconds(10)).lists("b").publishes("b ~a");
+    assert_eq!(story.ring.ledger(), &before);
+}
+
+#[test]
+fn ends_of_time_do_not_overflow() {
+    let rules = Rules {
+        retention: SignedDuration::MAX,
+        ..Rules::new(RETENTION)
+    };
+    let mut ring = Ring::new(rules, [(source("s"), 0)], Ledger::default());
+    for now in [Timestamp::MAX, Timestamp::MIN, Timestamp::MAX] {
+        ring.heard(&source("s"), &listing("a b"), now).unwrap();
+        ring.heard(&source("s"), &listing("b"), now).unwrap();
+        assert!(!ring.key_set(now).keys.is_empty());
+        ring.next_change(now);
+    }
+}
