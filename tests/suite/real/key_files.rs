@@ -1,6 +1,7 @@
 //! What the service makes of a key file, beside what a real API server makes of it.
 
 mod corpus;
+mod making;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,13 +1,7 @@
 //! Key files of every form, the odd ones too: made by OpenSSL, or by hand where it refuses to.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sha2::{Digest as _, Sha256};
-
 use super::super::programs::Programs;
+use super::making::{OpenSsl, changed, modulus, rsa_spki};
 
 /// One file, and what is to become of the keys in it.
 #[derive(Debug)]
@@ -38,7 +32,7 @@ pub(super) enum Verdict {
 /// Makes the files.
 #[derive(Debug)]
 pub(super) struct Corpus<'a> {
-    programs: &'a Programs,
+    openssl: OpenSsl<'a>,
     items: Vec<Item>,
 }
 
@@ -46,12 +40,13 @@ impl<'a> Corpus<'a> {
     /// All files.
     pub(super) fn create(programs: &'a Programs) -> Vec<Item> {
         let mut corpus = Self {
-            programs,
+            openssl: OpenSsl(programs),
             items: Vec::new(),
         };
         corpus.key_types();
         corpus.containers();
         corpus.surroundings();
+        corpus.damaged_forms();
         corpus.several_blocks();
         corpus.weak_keys();
         corpus.foreign_keys();
@@ -61,10 +56,10 @@ impl<'a> Corpus<'a> {
     /// The key that makes the API server answer 404 for both documents.
     pub(super) fn p224(programs: &'a Programs) -> String {
         let corpus = Self {
-            programs,
+            openssl: OpenSsl(programs),
             items: Vec::new(),
         };
-        corpus.spki(&corpus.ec("secp224r1"))
+        corpus.openssl.spki(&corpus.openssl.ec("secp224r1"))
     }
 
     fn key_types(&mut self) {
@@ -73,7 +68,7 @@ impl<'a> Corpus<'a> {
             ("P-384", "secp384r1"),
             ("P-521", "secp521r1"),
         ] {
-            let spki = self.spki(&self.ec(curve));
+            let spki = self.openssl.spki(&self.openssl.ec(curve));
             self.add(what, Verdict::Both, &[&spki], spki.clone());
         }
         for (what, bits) in [
@@ -94,52 +89,59 @@ impl<'a> Corpus<'a> {
     }
 
     fn containers(&mut self) {
-        let rsa = self.rsa();
+        let rsa = self.openssl.rsa();
         self.add(
             "PKCS#1 private",
             Verdict::Both,
             &[&rsa],
-            self.openssl(&["rsa", "-traditional"], &rsa),
+            self.openssl.run(&["rsa", "-traditional"], &rsa),
         );
-        let rsa = self.rsa();
+        let rsa = self.openssl.rsa();
         self.add(
             "PKCS#8 of RSA",
             Verdict::Both,
             &[&rsa],
-            self.openssl(&["pkcs8", "-topk8", "-nocrypt"], &rsa),
+            self.openssl.run(&["pkcs8", "-topk8", "-nocrypt"], &rsa),
         );
-        let rsa = self.rsa();
+        let rsa = self.openssl.rsa();
         self.add(
             "PKCS#1 public",
             Verdict::ServiceOnly,
             &[&rsa],
-            self.openssl(&["rsa", "-RSAPublicKey_out"], &rsa),
+            self.openssl.run(&["rsa", "-RSAPublicKey_out"], &rsa),
         );
-        let rsa = self.rsa();
+        let rsa = self.openssl.rsa();
         self.add(
             "certificate of RSA",
             Verdict::Both,
             &[&rsa],
-            self.certificate(&rsa),
+            self.openssl.certificate(&rsa),
         );
-        let ec = self.ec("prime256v1");
+        let ec = self.openssl.ec("prime256v1");
         self.add("SEC1", Verdict::Both, &[&ec], ec.clone());
-        let with_parameters = self.openssl(&["ecparam", "-name", "secp384r1", "-genkey"], "");
+        let with_parameters = self
+            .openssl
+            .run(&["ecparam", "-name", "secp384r1", "-genkey"], "");
         self.add(
             "SEC1 with parameters before it",
             Verdict::Both,
             &[&with_parameters],
             with_parameters.clone(),
         );
-        let ec = self.ec("prime256v1");
+        let ec = self.openssl.ec("prime256v1");
         self.add(
             "PKCS#8 of EC",
             Verdict::ServiceOnly,
             &[&ec],
-            self.openssl(&["pkcs8", "-topk8", "-nocrypt"], &ec),
+            self.openssl.run(&["pkcs8", "-topk8", "-nocrypt"], &ec),
         );
-        let ec = self.ec("secp521r1");
-        self.add("certificate of EC", Verdict::Both, &[&ec], self.certificate(&ec));
+        let ec = self.openssl.ec("secp521r1");
+        self.add(
+            "certificate of EC",
+            Verdict::Both,
+            &[&ec],
+            self.openssl.certificate(&ec),
+        );
     }
 
     fn surroundings(&mut self) {
@@ -174,19 +176,79 @@ impl<'a> Corpus<'a> {
             format!("{}\n{}\n{}\n", lines[0], body.join("\n"), lines[lines.len() - 1])
         });
         self.form("spaces at the ends of lines", |pem| pem.replace('\n', "  \n"));
-        let rsa = self.rsa();
-        let text = self.openssl(&["x509", "-text"], &self.certificate(&rsa));
+        let rsa = self.openssl.rsa();
+        let text = self
+            .openssl
+            .run(&["x509", "-text"], &self.openssl.certificate(&rsa));
         self.add("a certificate with its description", Verdict::Both, &[&rsa], text);
     }
 
+    /// Where a reader of PEM must decide: as Go's does, for that is what the API server uses.
+    fn damaged_forms(&mut self) {
+        use Verdict::{Both, Neither, ServiceOnly};
+        self.damage("a byte order mark", ServiceOnly, |pem| format!("\u{feff}{pem}"));
+        self.damage("an END of another label", Neither, |pem| {
+            pem.replace("END PUBLIC", "END PRIVATE")
+        });
+        self.damage("no END", Neither, |pem| {
+            pem.replace("-----END PUBLIC KEY-----", "")
+        });
+        self.damage("a BEGIN that is not at the start of its line", Neither, |pem| {
+            format!("key: {pem}")
+        });
+        self.damage("text after BEGIN", Neither, |pem| {
+            pem.replacen("KEY-----", "KEY----- of blue", 1)
+        });
+        self.damage("text after END", Neither, |pem| {
+            pem.trim_end().to_owned() + " of blue\n"
+        });
+        self.damage("all of it indented", Neither, |pem| {
+            pem.replace("-----B", "  -----B").replace('\n', "\n  ")
+        });
+        self.damage("indented lines of base64", Both, |pem| {
+            let (begin, rest) = pem.split_once('\n').expect("lines");
+            format!(
+                "{begin}\n  {}",
+                rest.replacen('\n', "\n\t", 1).replace("\t-----END", "-----END")
+            )
+        });
+        self.damage("old Macintosh line ends", Neither, |pem| pem.replace('\n', "\r"));
+        self.damage("four dashes", Neither, |pem| pem.replace("-----", "----"));
+        self.damage("begin in lower case", Neither, |pem| {
+            pem.replace("BEGIN", "begin")
+        });
+        self.damage("no label", Both, |pem| pem.replace("PUBLIC KEY", ""));
+        self.damage("no padding", Neither, |pem| pem.replace('=', ""));
+        self.damage("base64url", Neither, |pem| {
+            let lines = pem.lines().map(|line| {
+                if line.starts_with('-') {
+                    line.to_owned()
+                } else {
+                    line.replace('M', "-")
+                }
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        });
+        self.damage("a header and no blank line after it", Both, |pem| {
+            pem.replacen("-----\n", "-----\nA: b\n", 1)
+        });
+        self.damage("a BEGIN inside", Both, |pem| {
+            pem.replacen("-----\n", "-----\n-----BEGIN PUBLIC KEY-----\n", 1)
+        });
+    }
+
     fn several_blocks(&mut self) {
-        let (a, b, c) = (self.ec("prime256v1"), self.rsa(), self.ec("secp384r1"));
-        let text = [self.spki(&a), self.certificate(&b), c.clone()].concat();
+        let (a, b, c) = (
+            self.openssl.ec("prime256v1"),
+            self.openssl.rsa(),
+            self.openssl.ec("secp384r1"),
+        );
+        let text = [self.openssl.spki(&a), self.openssl.certificate(&b), c.clone()].concat();
         self.add("three keys in one file", Verdict::Both, &[&a, &b, &c], text);
 
-        let (a, b) = (self.ec("prime256v1"), self.ec("prime256v1"));
+        let (a, b) = (self.openssl.ec("prime256v1"), self.openssl.ec("prime256v1"));
         let broken = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
-        let text = [&self.spki(&a), broken, &self.spki(&b)].concat();
+        let text = [&self.openssl.spki(&a), broken, &self.openssl.spki(&b)].concat();
         self.add(
             "a block that is no key between two that are",
             Verdict::Both,
@@ -194,9 +256,9 @@ impl<'a> Corpus<'a> {
             text,
         );
 
-        let (a, b) = (self.ec("prime256v1"), self.ec("prime256v1"));
+        let (a, b) = (self.openssl.ec("prime256v1"), self.openssl.ec("prime256v1"));
         let garbage = "-----BEGIN PUBLIC KEY-----\n!!! not base64 !!!\n-----END PUBLIC KEY-----\n";
-        let text = [&self.spki(&a), garbage, &self.spki(&b)].concat();
+        let text = [&self.openssl.spki(&a), garbage, &self.openssl.spki(&b)].concat();
         self.add(
             "a block that is not base64 between two that are",
             Verdict::Both,
@@ -204,8 +266,8 @@ impl<'a> Corpus<'a> {
             text,
         );
 
-        let a = self.ec("prime256v1");
-        let text = [self.spki(&a), a.clone(), self.certificate(&a)].concat();
+        let a = self.openssl.ec("prime256v1");
+        let text = [self.openssl.spki(&a), a.clone(), self.openssl.certificate(&a)].concat();
         self.add("one key three times, in three forms", Verdict::Both, &[&a], text);
     }
 
@@ -217,7 +279,10 @@ impl<'a> Corpus<'a> {
             ("RSA of 1024 bits", modulus(1024), vec![1, 0, 1]),
             ("RSA of 2040 bits", modulus(2040), vec![1, 0, 1]),
             ("an even modulus", even, vec![1, 0, 1]),
+            ("RSA of 8200 bits", modulus(8200), vec![1, 0, 1]),
             ("an even exponent", modulus(2048), vec![1, 0, 0]),
+            ("e = 1", modulus(2048), vec![1]),
+            ("e = 2^31 + 1", modulus(2048), vec![0x80, 0, 0, 1]),
         ];
         for (what, modulus, exponent) in weak {
             let spki = rsa_spki(&modulus, &exponent);
@@ -226,29 +291,65 @@ impl<'a> Corpus<'a> {
     }
 
     fn foreign_keys(&mut self) {
-        let ed25519 = self.openssl(&["genpkey", "-algorithm", "ed25519"], "");
-        self.add("Ed25519", Verdict::Neither, &[&ed25519], self.spki(&ed25519));
-        let pss = self.openssl(&["genpkey", "-algorithm", "rsa-pss"], "");
-        self.add("RSA-PSS", Verdict::Neither, &[&pss], self.spki(&pss));
-        let bitcoin = self.ec("secp256k1");
-        self.add("secp256k1", Verdict::Neither, &[&bitcoin], self.spki(&bitcoin));
-        let ec = self.ec("prime256v1");
-        let compressed = self.openssl(&["ec", "-pubout", "-conv_form", "compressed"], &ec);
+        let ed25519 = self.openssl.run(&["genpkey", "-algorithm", "ed25519"], "");
+        self.add(
+            "Ed25519",
+            Verdict::Neither,
+            &[&ed25519],
+            self.openssl.spki(&ed25519),
+        );
+        let pss = self.openssl.run(&["genpkey", "-algorithm", "rsa-pss"], "");
+        self.add("RSA-PSS", Verdict::Neither, &[&pss], self.openssl.spki(&pss));
+        let bitcoin = self.openssl.ec("secp256k1");
+        self.add(
+            "secp256k1",
+            Verdict::Neither,
+            &[&bitcoin],
+            self.openssl.spki(&bitcoin),
+        );
+        let ec = self.openssl.ec("prime256v1");
+        let compressed = self
+            .openssl
+            .run(&["ec", "-pubout", "-conv_form", "compressed"], &ec);
         self.add("a compressed point", Verdict::Neither, &[&ec], compressed);
-        let ec = self.ec("prime256v1");
-        let explicit = self.openssl(&["ec", "-pubout", "-param_enc", "explicit"], &ec);
+        let ec = self.openssl.ec("prime256v1");
+        let explicit = self
+            .openssl
+            .run(&["ec", "-pubout", "-param_enc", "explicit"], &ec);
         self.add("a curve spelled out", Verdict::Neither, &[&ec], explicit);
-        let rsa = self.rsa();
-        let encrypted = self.openssl(&["pkcs8", "-topk8", "-passout", "pass:secret"], &rsa);
+        let ec = self.openssl.ec("prime256v1");
+        let hybrid = self.openssl.run(&["ec", "-pubout", "-conv_form", "hybrid"], &ec);
+        self.add("a hybrid point", Verdict::Neither, &[&ec], hybrid);
+        let spki = self.openssl.spki(&self.openssl.ec("prime256v1"));
+        let off = changed(&spki, |der| der[90] ^= 1);
+        self.add("a point off the curve", Verdict::Neither, &[&off], off.clone());
+        let spki = self.openssl.spki(&self.openssl.ec("prime256v1"));
+        let trailing = changed(&spki, |der| der.push(0));
+        self.add("something after the key", Verdict::Neither, &[&spki], trailing);
+        let spki = rsa_spki(&modulus(2048), &[1, 0, 1]);
+        let negative = changed(&spki, |der| {
+            // The zero before the modulus becomes part of a number below zero.
+            der[29] = 0xff;
+        });
+        self.add(
+            "a negative modulus",
+            Verdict::Neither,
+            &[&negative],
+            negative.clone(),
+        );
+        let rsa = self.openssl.rsa();
+        let encrypted = self
+            .openssl
+            .run(&["pkcs8", "-topk8", "-passout", "pass:secret"], &rsa);
         self.add("encrypted PKCS#8", Verdict::Neither, &[&rsa], encrypted);
-        let rsa = self.rsa();
-        let encrypted = self.openssl(
+        let rsa = self.openssl.rsa();
+        let encrypted = self.openssl.run(
             &["rsa", "-traditional", "-aes128", "-passout", "pass:secret"],
             &rsa,
         );
         self.add("encrypted PKCS#1", Verdict::Neither, &[&rsa], encrypted);
-        let rsa = self.rsa();
-        let request = self.openssl(
+        let rsa = self.openssl.rsa();
+        let request = self.openssl.run(
             &["req", "-new", "-subj", "/CN=request", "-key", "/dev/stdin"],
             &rsa,
         );
@@ -256,7 +357,7 @@ impl<'a> Corpus<'a> {
     }
 
     fn add(&mut self, what: &'static str, verdict: Verdict, keys: &[&str], text: String) {
-        let kids = keys.iter().map(|key| self.kid(key)).collect();
+        let kids = keys.iter().map(|key| self.openssl.kid(key)).collect();
         self.items.push(Item {
             what,
             text,
@@ -267,114 +368,13 @@ impl<'a> Corpus<'a> {
 
     /// A P-256 key in PEM that both accept, changed in form only.
     fn form(&mut self, what: &'static str, change: impl Fn(&str) -> String) {
-        let spki = self.spki(&self.ec("prime256v1"));
+        let spki = self.openssl.spki(&self.openssl.ec("prime256v1"));
         self.add(what, Verdict::Both, &[&spki], change(&spki));
     }
 
-    fn rsa(&self) -> String {
-        self.openssl(&["genrsa", "2048"], "")
+    /// The same, changed so much that not both take it.
+    fn damage(&mut self, what: &'static str, verdict: Verdict, change: impl Fn(&str) -> String) {
+        let spki = self.openssl.spki(&self.openssl.ec("prime256v1"));
+        self.add(what, verdict, &[&spki], change(&spki));
     }
-
-    fn ec(&self, curve: &str) -> String {
-        self.openssl(&["ecparam", "-name", curve, "-genkey", "-noout"], "")
-    }
-
-    fn spki(&self, private: &str) -> String {
-        self.openssl(&["pkey", "-pubout"], private)
-    }
-
-    fn certificate(&self, private: &str) -> String {
-        self.openssl(
-            &[
-                "req",
-                "-x509",
-                "-days",
-                "1",
-                "-subj",
-                "/CN=cluster",
-                "-key",
-                "/dev/stdin",
-            ],
-            private,
-        )
-    }
-
-    /// The `kid` that follows from a key, in PEM as SPKI or private.
-    fn kid(&self, pem: &str) -> String {
-        let public = if pem.contains("PRIVATE") {
-            self.spki(pem)
-        } else {
-            pem.to_owned()
-        };
-        let body: String = public.lines().filter(|line| !line.starts_with('-')).collect();
-        URL_SAFE_NO_PAD.encode(Sha256::digest(STANDARD.decode(body).expect("base64")))
-    }
-
-    fn openssl(&self, arguments: &[&str], input: &str) -> String {
-        let mut command = self.programs.command("openssl");
-        command
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("openssl runs");
-        child
-            .stdin
-            .take()
-            .expect("a pipe")
-            .write_all(input.as_bytes())
-            .ok();
-        let output = child.wait_with_output().expect("openssl ends");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "openssl {}: {error}",
-            arguments.join(" ")
-        );
-        String::from_utf8(output.stdout).expect("PEM is text")
-    }
-}
-
-/// An odd number of exactly this many bits. Nobody can tell that it is not the product of two primes.
-fn modulus(bits: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..bits / 8).map(|_| rand::random()).collect();
-    bytes[0] |= 0x80;
-    bytes[bits / 8 - 1] |= 1;
-    bytes
-}
-
-/// `SubjectPublicKeyInfo` of any RSA key, in PEM: OpenSSL would not make a weak one.
-fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> String {
-    const RSA_ENCRYPTION: &[u8] = &[
-        0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
-    ];
-    let key = tlv(0x30, &[integer(modulus), integer(exponent)].concat());
-    let bits = tlv(0x03, &[&[0], &key[..]].concat());
-    let der = tlv(0x30, &[RSA_ENCRYPTION, &bits].concat());
-    let base64 = STANDARD.encode(der);
-    let lines: Vec<&str> = base64
-        .as_bytes()
-        .chunks(64)
-        .filter_map(|line| str::from_utf8(line).ok())
-        .collect();
-    format!(
-        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-        lines.join("\n")
-    )
-}
-
-fn integer(number: &[u8]) -> Vec<u8> {
-    let sign: &[u8] = if number[0] & 0x80 == 0 { &[] } else { &[0] };
-    tlv(0x02, &[sign, number].concat())
-}
-
-/// One DER value (X.690 section 8.1).
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).expect("a short value").to_be_bytes();
-    let length: &[u8] = match content.len() {
-        0..0x80 => &length[1..],
-        0x80..0x100 => &[0x81, length[1]],
-        _ => &[0x82, length[0], length[1]],
-    };
-    [&[tag], length, content].concat()
 }
