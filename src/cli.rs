@@ -1,8 +1,117 @@
 //! The command line: one file per command.
+//!
+//! Exit codes: 0 done, or ended by SIGTERM or SIGINT; 1 failed (address in use, state folder locked, a check that
+//! says no); 64 usage, configuration, or TLS files that do not match or are expired.
+
+mod complete;
+mod config;
+mod flags;
+mod health;
+mod inspect;
+mod logging;
+mod output;
+mod reload;
+mod serve;
+mod state;
+mod token;
+mod welcome;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use clap::{Parser, Subcommand};
+
+use crate::metrics::{COMMIT, RUSTC, VERSION};
+
+/// The exit code for wrong usage and wrong configuration: `EX_USAGE` of BSD's sysexits.h.
+const USAGE: u8 = 64;
+
+/// Publishes a Kubernetes cluster's service-account keys as an OpenID Connect issuer.
+///
+/// Outside clouds and vaults verify the tokens of the cluster's pods with them, through every key rotation,
+/// without reaching the API server.
+#[derive(Debug, Parser)]
+#[command(name = "oidc-issuer", version = version(), max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    logging: logging::LoggingArgs,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Token(token::TokenArgs),
+    Inspect(inspect::InspectArgs),
+    Config(config::ConfigArgs),
+    Health(health::HealthArgs),
+    Completions(complete::CompletionsArgs),
+}
+
+fn version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT}, rustc {RUSTC})"));
+    &TEXT
+}
 
 /// Parses the arguments, runs the command, and tells the exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // Nobody reads it: nothing to do about it.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let ran = match cli.command {
+        Command::Serve(args) => serve::run(args, cli.logging),
+        Command::Token(args) => token::run(args, cli.logging),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Config(args) => config::run(args, cli.logging),
+        Command::Health(args) => health::run(args),
+        Command::Completions(args) => complete::run(&args),
+    };
+    match ran {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}
+
+/// Why a command failed, with its exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// Wrong usage, configuration or TLS files.
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: USAGE,
+            error: error.into(),
+        }
+    }
+
+    /// Right usage, but it did not work.
+    fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: 1,
+            error: error.into(),
+        }
+    }
+
+    fn tell(&self) -> ExitCode {
+        output::complain(format_args!("oidc-issuer: {:#}", self.error));
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<crate::config::Problems> for Failure {
+    fn from(problems: crate::config::Problems) -> Self {
+        Self::usage(problems)
+    }
 }

@@ -1,10 +1,34 @@
 //! What an operator writes → validated settings; every error names the field.
+//!
+//! The file is read into a tree first, and the flags and variables that override it are laid over that tree,
+//! so that everything is judged by one set of rules, and every problem is reported at once.
+
+mod duration;
+mod fields;
+mod issuers;
+mod limits;
+mod listeners;
+mod overlay;
+mod problem;
+mod schema;
+mod sources;
+mod tree;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::edge::ListenerSettings;
+pub(crate) use self::duration::show as show_duration;
+use self::fields::{Field, Mapping};
+pub use self::listeners::ADMIN as DEFAULT_ADMIN;
+pub use self::overlay::{Overlay, PREFIX, Said};
+use self::problem::Report;
+pub use self::problem::{Problem, Problems};
+use self::sources::Folders;
+use self::tree::{Node, Value};
+use crate::edge::{Limits, ListenerSettings, TlsSettings};
 use crate::issuer::IssuerSettings;
+use crate::publication;
+use crate::source::SourceSettings;
 
 /// Everything `serve` runs by, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,4 +41,256 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// The state folder.
     pub state_dir: PathBuf,
+    /// What is logged, and how.
+    pub logging: Logging,
+    /// Bounds of the edge.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// The listeners as they are opened: a self-signed certificate without names gets the hosts of the issuers.
+    pub fn listeners_to_open(&self) -> Vec<ListenerSettings> {
+        let mut hosts: Vec<_> = self
+            .issuers
+            .iter()
+            .map(|issuer| issuer.profile.issuer.host().trim_matches(['[', ']']).to_owned())
+            .collect();
+        hosts.sort();
+        hosts.dedup();
+        let mut listeners = self.listeners.clone();
+        for listener in &mut listeners {
+            if let Some(TlsSettings::SelfSigned { names, .. }) = &mut listener.tls
+                && names.is_empty()
+            {
+                names.clone_from(&hosts);
+            }
+        }
+        listeners
+    }
+
+    /// What of `new` cannot take the place of these settings while the process runs.
+    pub fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
+        [
+            ("listeners", self.listeners != new.listeners),
+            ("admin.address", self.admin != new.admin),
+            ("stateDir", self.state_dir != new.state_dir),
+            ("limits", self.limits != new.limits),
+            ("logging.format", self.logging.format != new.logging.format),
+        ]
+        .into_iter()
+        .filter_map(|(name, changed)| changed.then_some(name))
+        .collect()
+    }
+
+    /// Whether something is kept in the state folder: the embedded key, a self-signed certificate.
+    pub fn keeps_state(&self) -> bool {
+        let embedded = self
+            .issuers
+            .iter()
+            .flat_map(|issuer| &issuer.sources)
+            .any(|source| matches!(source.settings, SourceSettings::Embedded(_)));
+        let self_signed = self
+            .listeners
+            .iter()
+            .any(|listener| matches!(listener.tls, Some(TlsSettings::SelfSigned { .. })));
+        embedded || self_signed
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives as in `info,oidc_issuer::edge=debug`.
+    pub level: String,
+    /// Human or JSON.
+    pub format: LogFormat,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, otherwise JSON.
+    #[default]
+    Auto,
+    /// Sentences.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The level that is logged where nothing says otherwise.
+pub const DEFAULT_LEVEL: &str = "info";
+
+/// Reads a configuration file, lays `overlay` over it, and validates the whole.
+///
+/// `state_dir` is used where neither says one.
+pub fn load(file: Option<&Path>, overlay: &Overlay, state_dir: &Path) -> Result<Settings, Problems> {
+    let Some(file) = file else {
+        return read(None, empty(), Path::new(""), overlay, state_dir);
+    };
+    let name = file.display().to_string();
+    let bytes = read_file(file).map_err(|message| Problems::of_file(&name, None, message))?;
+    let tree = tree::parse(&bytes).map_err(|error| Problems::of_file(&name, error.line, error.message))?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    read(Some(&name), tree, folder, overlay, state_dir)
+}
+
+/// Parses an address that a flag or a variable says.
+pub fn parse_address(said: &Said) -> Result<SocketAddr, Problems> {
+    listeners::address(&said.value).map_err(|message| Problems {
+        file: None,
+        list: vec![Problem {
+            place: said.by.clone(),
+            line: None,
+            message,
+        }],
+    })
+}
+
+/// Parses a duration that a flag says.
+pub fn parse_duration(text: &str) -> Result<jiff::SignedDuration, String> {
+    duration::parse(text).ok_or_else(|| duration::SHAPE.to_owned())
+}
+
+/// Reads at most one byte more than is allowed: the file may be a device.
+fn read_file(file: &Path) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    let explain = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => "does not exist: name an existing file with --config".to_owned(),
+        std::io::ErrorKind::IsADirectory => "is a folder: name the file in it".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .map_err(explain)?
+        .take(tree::MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(explain)?;
+    Ok(bytes)
+}
+
+fn empty() -> Node {
+    Node {
+        value: Value::Map(Vec::new()),
+        origin: tree::Origin::Line(1),
+    }
+}
+
+fn read(
+    name: Option<&str>,
+    mut tree: Node,
+    folder: &Path,
+    overlay: &Overlay,
+    state_dir: &Path,
+) -> Result<Settings, Problems> {
+    let report = Report::default();
+    overlay.lay_over(&mut tree, &report);
+    let settings = settings(&Field::root(&tree, &report), folder, state_dir);
+    let settings = report.finish(name, settings)?;
+    // Whatever is missing was reported.
+    settings.ok_or_else(|| Problems::of_file(name.unwrap_or("settings"), None, "cannot be used"))
+}
+
+fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Settings> {
+    let root = root.mapping(&schema::ROOT).given()?;
+    let here = Folders {
+        file: folder,
+        state: default_state,
+    };
+    let state_dir = root
+        .read("stateDir", |field| here.path(field))
+        .or(default_state.to_owned());
+    let folders = Folders {
+        file: folder,
+        state: state_dir.as_deref().unwrap_or(default_state),
+    };
+    let issuers = read_issuers(&root, folders);
+    store(&root);
+    let listeners = listeners::read(&root, folders);
+    let admin = listeners::admin(&root, listeners.as_deref().unwrap_or_default());
+    let logging = logging(&root);
+    let limits = limits::read(&root);
+    Some(Settings {
+        issuers: issuers?,
+        listeners: listeners?,
+        admin: admin?,
+        state_dir: state_dir?,
+        logging: logging?,
+        limits: limits?,
+    })
+}
+
+fn read_issuers(root: &Mapping<'_>, folders: Folders<'_>) -> Option<Vec<IssuerSettings>> {
+    const WHAT: &str = "a configuration without an issuer serves nothing: write `issuers:` and under it `- issuer: https://…` with its `sources`";
+    let Some(field) = root.get("issuers") else {
+        root.missing("issuers", WHAT);
+        return None;
+    };
+    if matches!(&field.node.value, Value::Null) {
+        return field.refuse(format!("is empty: {WHAT}")).given();
+    }
+    let entries = field.list().given()?;
+    if entries.is_empty() {
+        return field.refuse(format!("is empty: {WHAT}")).given();
+    }
+    let read: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| Some((entry, issuers::read(entry, folders)?)))
+        .collect();
+    let urls: Vec<_> = read
+        .iter()
+        .map(|(_, issuer)| (&issuer.profile.issuer, &issuer.profile.jwks_uri))
+        .collect();
+    for collision in publication::collisions(&urls) {
+        if let Some((entry, _)) = read.get(collision.second) {
+            entry.report.add(&entry.place, collision.to_string());
+        }
+    }
+    Some(read.into_iter().map(|(_, issuer)| issuer).collect())
+}
+
+fn store(root: &Mapping<'_>) {
+    if let Some(field) = root.get("store")
+        && let Some(store) = field.mapping(&schema::STORE).given()
+    {
+        store.read("memory", |field| field.mapping(&schema::MEMORY));
+    }
+}
+
+fn logging(root: &Mapping<'_>) -> Option<Logging> {
+    let mut logging = Logging {
+        level: DEFAULT_LEVEL.to_owned(),
+        format: LogFormat::Auto,
+    };
+    if let Some(field) = root.get("logging") {
+        let mapping = field.mapping(&schema::LOGGING).given()?;
+        let formats = [
+            ("auto", LogFormat::Auto),
+            ("human", LogFormat::Human),
+            ("json", LogFormat::Json),
+        ];
+        let format = mapping.read("format", |field| field.word(&formats));
+        let level = mapping.read("level", |field| field.text_map(level));
+        logging.format = format.or(logging.format)?;
+        logging.level = level.or(logging.level)?;
+    }
+    Some(logging)
+}
+
+/// A level or directives, as `tracing_subscriber::EnvFilter` takes them.
+pub(crate) fn level(text: &str) -> Result<String, String> {
+    let levels = ["error", "warn", "info", "debug", "trace", "off"];
+    let simple = text.chars().all(|c| c.is_ascii_alphabetic());
+    if simple && !levels.contains(&text) {
+        return Err(match schema::nearest(text, levels) {
+            Some(level) => format!("`{text}` is no level; did you mean `{level}`?"),
+            None => format!("`{text}` is no level: write one of {}", levels.join(", ")),
+        });
+    }
+    match tracing_subscriber::EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!(
+            "`{text}` is no level ({error}): write info, or info,oidc_issuer::edge=debug"
+        )),
+    }
 }

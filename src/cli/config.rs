@@ -1,0 +1,118 @@
+//! `config check`: whether a configuration would be taken.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::flags::SettingsArgs;
+use super::logging::LoggingArgs;
+use super::{Failure, output};
+use crate::config::{Settings, show_duration};
+use crate::edge::{ListenerSettings, TlsSettings};
+use crate::source::SourceSettings;
+
+/// Check a configuration
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Tell every problem of a configuration, or what it would serve
+    ///
+    /// Takes the same flags and variables as `serve`. Exit code 0 if `serve` would take it, otherwise 64.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+
+    /// The configuration file, as with --config
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<std::path::PathBuf>,
+}
+
+pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Failure> {
+    let ConfigCommand::Check(mut check) = args.command;
+    check.settings.default_config(check.file);
+    let settings = check.settings.asked(logging).load()?;
+    output::say(Summary(&settings)).map_err(Failure::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What would be served, for a person.
+struct Summary<'a>(&'a Settings);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.0;
+        writeln!(f, "The configuration is valid.")?;
+        for issuer in &settings.issuers {
+            let profile = &issuer.profile;
+            writeln!(f, "\n{}\n  JWKS at {}", profile.issuer, profile.jwks_uri)?;
+            for source in &issuer.sources {
+                let keys = describe(&source.settings);
+                let reads = match source.confirmation {
+                    1 => "1 read".to_owned(),
+                    n => format!("{n} reads"),
+                };
+                writeln!(f, "  keys from {keys}; a key is absent after {reads} without it")?;
+            }
+            writeln!(
+                f,
+                "  read every {}; tokens live up to {}; a key that has left stays for {}",
+                show_duration(issuer.refresh),
+                show_duration(issuer.token_lifetime),
+                show_duration(issuer.rules.retention),
+            )?;
+        }
+        writeln!(f)?;
+        for listener in settings.listeners_to_open() {
+            writeln!(f, "listens on {}", describe_listener(&listener))?;
+        }
+        writeln!(f, "metrics and health on {}", settings.admin)?;
+        if settings.keeps_state() {
+            writeln!(f, "state in {}", settings.state_dir.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// A source in a few words.
+pub(super) fn describe(source: &SourceSettings) -> String {
+    match source {
+        SourceSettings::ApiServer(api) => match (&api.kubeconfig, &api.server) {
+            (Some(file), _) => match &api.context {
+                Some(context) => format!("the API server of context {context} in {}", file.display()),
+                None => format!("the API server of {}", file.display()),
+            },
+            (None, Some(server)) => format!("the API server {server}"),
+            (None, None) => "the API server of the cluster that this pod runs in".to_owned(),
+        },
+        SourceSettings::Files(files) => format!("files {}", files.paths.join(", ")),
+        SourceSettings::Jwks(jwks) => format!("the JWKS at {}", jwks.url),
+        SourceSettings::Embedded(_) => {
+            "a signing key of its own (for trying the service, not for production)".to_owned()
+        }
+    }
+}
+
+fn describe_listener(listener: &ListenerSettings) -> String {
+    let address = listener.address;
+    match &listener.tls {
+        None => format!("{address} with plain HTTP"),
+        Some(TlsSettings::Files { cert, .. }) => {
+            format!("{address} with HTTPS, certificate {}", cert.display())
+        }
+        Some(TlsSettings::SelfSigned { folder, names }) => format!(
+            "{address} with HTTPS, self-signed for {}, CA in {}",
+            names.join(", "),
+            folder.join("ca.crt").display()
+        ),
+    }
+}

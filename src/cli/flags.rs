@@ -1,0 +1,207 @@
+//! The flags that `serve`, `token` and `config check` have in common: which configuration is meant.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::logging::LoggingArgs;
+use super::state;
+use crate::config::{self, Overlay, Problems, Said, Settings};
+
+/// Which configuration is meant. Each flag has a variable, named in brackets; the flag wins over the variable,
+/// the variable over the file.
+#[expect(clippy::doc_markdown, reason = "help is plain text")]
+#[derive(Debug, Default, Args)]
+pub(super) struct SettingsArgs {
+    /// The configuration file [env: OIDC_ISSUER_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The issuer URL, exactly as in the `iss` of the cluster's tokens [env: OIDC_ISSUER_ISSUER]
+    #[arg(long, value_name = "URL", help_heading = "Issuer")]
+    issuer: Option<String>,
+
+    /// Where its JWKS is, if not at {issuer}/jwks [env: OIDC_ISSUER_JWKS_URI]
+    #[arg(long, value_name = "URL", help_heading = "Issuer")]
+    jwks_uri: Option<String>,
+
+    /// Source: key files or globs, PEM or JWKS [env: OIDC_ISSUER_KEYS, separated by commas]
+    #[arg(long, value_name = "GLOB", num_args = 1.., help_heading = "Issuer", conflicts_with_all = ["kubeconfig", "from_jwks"])]
+    keys: Vec<String>,
+
+    /// Source: the API server that a kubeconfig names [env: OIDC_ISSUER_KUBECONFIG]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Issuer",
+        conflicts_with = "from_jwks"
+    )]
+    kubeconfig: Option<String>,
+
+    /// The context in it, if not its current one [env: OIDC_ISSUER_CONTEXT]
+    #[arg(long, value_name = "NAME", help_heading = "Issuer")]
+    context: Option<String>,
+
+    /// Source: a JWKS at an https URL, or in a file [env: OIDC_ISSUER_FROM_JWKS]
+    #[arg(long, value_name = "URL|FILE", help_heading = "Issuer")]
+    from_jwks: Option<String>,
+
+    /// The CA that must have signed the source's certificate, PEM [env: OIDC_ISSUER_SOURCE_CA]
+    #[arg(long, value_name = "FILE", help_heading = "Issuer")]
+    source_ca: Option<String>,
+
+    /// Another issuer that the source may name while the cluster is not switched yet
+    /// [env: OIDC_ISSUER_SOURCE_CLAIMS, separated by commas]
+    #[arg(long, value_name = "ISSUER", help_heading = "Issuer")]
+    source_claims: Vec<String>,
+
+    /// Listen for HTTPS; if any listener is named, only those named are opened
+    /// [default: [::]:8443] [env: OIDC_ISSUER_LISTEN, separated by commas]
+    #[arg(long, value_name = "ADDR", help_heading = "Listeners")]
+    listen: Vec<String>,
+
+    /// Listen for plain HTTP, where a load balancer ends TLS
+    /// [env: OIDC_ISSUER_LISTEN_HTTP, separated by commas]
+    #[arg(long, value_name = "ADDR", help_heading = "Listeners")]
+    listen_http: Vec<String>,
+
+    /// The certificate, PEM, its own first; without one a self-signed is made [env: OIDC_ISSUER_TLS_CERT]
+    #[arg(long, value_name = "FILE", help_heading = "Listeners")]
+    tls_cert: Option<String>,
+
+    /// The private key of the certificate, PEM [env: OIDC_ISSUER_TLS_KEY]
+    #[arg(long, value_name = "FILE", help_heading = "Listeners")]
+    tls_key: Option<String>,
+
+    /// Where metrics and health are served [default: 127.0.0.1:9180] [env: OIDC_ISSUER_ADMIN]
+    #[arg(long, value_name = "ADDR", help_heading = "Listeners")]
+    admin: Option<String>,
+
+    /// Where state is kept: the embedded key, a self-signed certificate
+    /// [default: $STATE_DIRECTORY, $XDG_STATE_HOME/oidc-issuer or ~/.local/state/oidc-issuer]
+    /// [env: OIDC_ISSUER_STATE_DIR]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+}
+
+/// What was asked for: read once at the start, and once more at every reload.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// The configuration file.
+    pub(super) file: Option<PathBuf>,
+    overlay: Overlay,
+    state_dir: PathBuf,
+}
+
+impl SettingsArgs {
+    /// What `health` needs to know.
+    pub(super) fn for_admin(config: Option<PathBuf>, admin: Option<String>) -> Self {
+        Self {
+            config,
+            admin,
+            ..Self::default()
+        }
+    }
+
+    /// The file given as an argument instead of by `--config`.
+    pub(super) fn default_config(&mut self, file: Option<PathBuf>) {
+        self.config = file.or(self.config.take());
+    }
+
+    /// Joins the flags with the environment.
+    pub(super) fn asked(self, logging: LoggingArgs) -> Asked {
+        let environment = |name: &str| std::env::var(name).ok();
+        self.asked_in(logging, &environment)
+    }
+
+    fn asked_in(self, logging: LoggingArgs, environment: &dyn Fn(&str) -> Option<String>) -> Asked {
+        let by_env = environment(&format!("{}CONFIG", config::PREFIX)).filter(|file| !file.is_empty());
+        let file = self.config.clone().or(by_env.map(PathBuf::from));
+        let mut overlay = self.overlay(logging).over(Overlay::from_env(environment));
+        overlay.embedded = file.is_none() && !overlay.names_issuer();
+        Asked {
+            file,
+            overlay,
+            state_dir: state::folder(environment),
+        }
+    }
+
+    fn overlay(self, logging: LoggingArgs) -> Overlay {
+        Overlay {
+            issuer: said("--issuer", self.issuer),
+            jwks_uri: said("--jwks-uri", self.jwks_uri),
+            keys: all_said("--keys", self.keys),
+            kubeconfig: said("--kubeconfig", self.kubeconfig),
+            context: said("--context", self.context),
+            from_jwks: said("--from-jwks", self.from_jwks),
+            source_ca: said("--source-ca", self.source_ca),
+            source_claims: all_said("--source-claims", self.source_claims),
+            listen: all_said("--listen", self.listen),
+            listen_http: all_said("--listen-http", self.listen_http),
+            tls_cert: said("--tls-cert", self.tls_cert),
+            tls_key: said("--tls-key", self.tls_key),
+            admin: said("--admin", self.admin),
+            state_dir: said("--state-dir", self.state_dir),
+            log_level: said("--log-level", logging.log_level),
+            log_format: said("--log-format", logging.log_format),
+            in_pod: false,
+            embedded: false,
+        }
+    }
+}
+
+impl Asked {
+    /// Reads and validates.
+    pub(super) fn load(&self) -> Result<Settings, Problems> {
+        config::load(self.file.as_deref(), &self.overlay, &self.state_dir)
+    }
+
+    /// The admin address; the rest of the configuration is read only where nothing else says it.
+    pub(super) fn admin(&self) -> Result<SocketAddr, Problems> {
+        match &self.overlay.admin {
+            Some(said) => config::parse_address(said),
+            None if self.file.is_some() => Ok(self.load()?.admin),
+            None => Ok(config::DEFAULT_ADMIN),
+        }
+    }
+
+    /// Whether nothing names an issuer: the embedded default.
+    pub(super) fn is_embedded_default(&self) -> bool {
+        self.overlay.embedded
+    }
+
+    /// The flags as they would have to be written again for another command to mean the same service.
+    pub(super) fn flags_again(&self) -> String {
+        let said = self.overlay.listen.iter().chain(&self.overlay.state_dir);
+        let flags: Vec<_> = said
+            .filter(|said| said.by.starts_with("--"))
+            .map(|said| format!(" {} {}", said.by, shell_quoted(&said.value)))
+            .collect();
+        flags.concat()
+    }
+}
+
+/// Quotes a word for a POSIX shell where it needs it.
+pub(super) fn shell_quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn said(by: &str, value: Option<String>) -> Option<Said> {
+    value.map(|value| Said {
+        by: by.to_owned(),
+        value,
+    })
+}
+
+fn all_said(by: &str, values: Vec<String>) -> Vec<Said> {
+    values
+        .into_iter()
+        .filter_map(|value| said(by, Some(value)))
+        .collect()
+}

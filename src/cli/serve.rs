@@ -1,0 +1,203 @@
+//! `serve`: publishes until it is told to stop.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::flags::{Asked, SettingsArgs};
+use super::logging::{self, Level, LoggingArgs};
+use super::reload::{self, Reloader};
+use super::{Failure, output, state, welcome};
+use crate::admin::{self, AdminState, Readiness};
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::issuer::{Issuers, Shared};
+use crate::metrics::{Metrics, VERSION};
+
+/// Publish the keys of one or more clusters over HTTPS
+///
+/// Without --config, --issuer or a source it serves https://localhost:8443 with a signing key of its own, for trying
+/// the service. In a pod, --issuer alone means the API server of the pod's cluster.
+#[expect(clippy::doc_markdown, reason = "help is plain text")]
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+pub(super) fn run(args: ServeArgs, logging: LoggingArgs) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let asked = args.settings.asked(logging);
+    let settings = asked.load()?;
+    let level = logging::start(&settings.logging);
+    // Held until the process ends.
+    let _lock = settings
+        .keeps_state()
+        .then(|| state::lock(&settings.state_dir))
+        .transpose()
+        .map_err(Failure::failed)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")
+        .map_err(Failure::failed)?
+        .block_on(serve(asked, settings, level, started))
+}
+
+async fn serve(
+    asked: Asked,
+    settings: Settings,
+    level: Level,
+    started: Instant,
+) -> Result<ExitCode, Failure> {
+    let signals = Signals::listen().map_err(Failure::failed)?;
+    let clock = Clock::system();
+    let metrics = Metrics::new(clock.now());
+    let edge = Edge::bind(
+        &settings.listeners_to_open(),
+        settings.limits.clone(),
+        &metrics,
+        &clock,
+    )
+    .map_err(|error| {
+        if error.is_configuration() {
+            Failure::usage(error)
+        } else {
+            Failure::failed(error)
+        }
+    })?;
+    let addresses = edge.addresses().map_err(Failure::failed)?;
+    let admin_socket = admin::bind(settings.admin).await.map_err(Failure::failed)?;
+
+    let catalog = Arc::new(Catalog::default());
+    let shared = Shared {
+        catalog: Arc::clone(&catalog),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+    };
+    let issuers = Issuers::start(shared, settings.issuers.clone());
+    metrics.config_loaded(clock.now());
+    let readiness = Arc::new(Readiness::new());
+    let admin_state = AdminState {
+        metrics: metrics.clone(),
+        readiness: Arc::clone(&readiness),
+        published: issuers.published(),
+        started,
+    };
+    announce(&asked, &settings, &addresses, &admin_socket);
+
+    let stop_edge = CancellationToken::new();
+    let stop_admin = CancellationToken::new();
+    let edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
+    let admin = tokio::spawn(admin::serve(
+        admin_socket,
+        admin_state,
+        stop_admin.clone().cancelled_owned(),
+    ));
+    let mut reloader = Reloader {
+        asked,
+        settings,
+        issuers,
+        metrics,
+        clock,
+        level,
+    };
+    let name = signals.until_stop(&mut reloader).await;
+    tracing::info!("{name}: answering what is in flight, then ending; a second signal ends at once");
+    readiness.close();
+    stop_edge.cancel();
+    let edge = edge.await;
+    reloader.issuers.shutdown().await;
+    stop_admin.cancel();
+    let admin = admin.await;
+    edge.and(admin)
+        .context("a listener ended by a panic")
+        .map_err(Failure::failed)?;
+    tracing::info!("ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(asked: &Asked, settings: &Settings, addresses: &[std::net::SocketAddr], admin: &TcpListener) {
+    tracing::info!("oidc-issuer {VERSION} starts");
+    for issuer in &settings.issuers {
+        for source in &issuer.sources {
+            let url = &issuer.profile.issuer;
+            tracing::info!(issuer = %url, "{url} publishes the keys of {}", super::config::describe(&source.settings));
+        }
+    }
+    for (listener, address) in settings.listeners.iter().zip(addresses) {
+        let kind = if listener.tls.is_some() {
+            "HTTPS"
+        } else {
+            "plain HTTP"
+        };
+        tracing::info!(%address, "listening on {address} for {kind}");
+    }
+    if let Ok(address) = admin.local_addr() {
+        tracing::info!(%address, "listening on {address} for metrics and health");
+    }
+    if asked.is_embedded_default() {
+        let local = addresses.iter().all(|address| address.ip().is_loopback());
+        let reach = if local {
+            "only this machine reaches it"
+        } else {
+            "other machines reach it: --listen names an address beyond loopback"
+        };
+        tracing::warn!(
+            "not for production: nothing names an issuer, so this is a trial with a signing key of its own ({reach}). \
+             Name the issuer with --issuer or --config"
+        );
+        if let Some(text) = welcome::text(asked, settings, addresses) {
+            // A closed standard output is no reason not to serve.
+            let _ = output::say(text);
+        }
+    }
+}
+
+/// The signals that the process lives by.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads until the first SIGTERM or SIGINT, and tells its name; from then on another one ends the process at once.
+    async fn until_stop(mut self, reloader: &mut Reloader) -> &'static str {
+        let mut watch = reload::Watch::new(reloader.asked.file.clone());
+        let name = loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break "SIGTERM",
+                _ = self.interrupt.recv() => break "SIGINT",
+                _ = self.hang_up.recv() => reloader.reload("SIGHUP").await,
+                () = watch.changed() => reloader.reload("the file changed").await,
+            }
+        };
+        tokio::spawn(async move {
+            let code = tokio::select! {
+                _ = self.terminate.recv() => 128 + SignalKind::terminate().as_raw_value(),
+                _ = self.interrupt.recv() => 128 + SignalKind::interrupt().as_raw_value(),
+            };
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(code);
+        });
+        name
+    }
+}

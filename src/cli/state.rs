@@ -1,0 +1,141 @@
+//! The state folder: where it is, and that one process alone has it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// `$STATE_DIRECTORY` (systemd), else `$XDG_STATE_HOME/oidc-issuer`, else `~/.local/state/oidc-issuer`;
+/// without a home `/var/lib/oidc-issuer`.
+pub(super) fn folder(environment: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let absolute = |name| {
+        environment(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    // systemd separates several with colons.
+    let systemd = environment("STATE_DIRECTORY")
+        .and_then(|folders| folders.split(':').next().map(PathBuf::from))
+        .filter(|path| path.is_absolute());
+    systemd
+        .or_else(|| absolute("XDG_STATE_HOME").map(|home| home.join("oidc-issuer")))
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state/oidc-issuer")))
+        .unwrap_or_else(|| PathBuf::from("/var/lib/oidc-issuer"))
+}
+
+/// Why the state folder cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StateError {
+    #[error("the state folder {} is in use by {holder}: stop that process, or name another folder with --state-dir", folder.display())]
+    Locked { folder: PathBuf, holder: String },
+    #[error("the state folder {} cannot be {verb}: {error}; name one that this user may write with --state-dir", folder.display())]
+    Unusable {
+        folder: PathBuf,
+        verb: &'static str,
+        error: std::io::Error,
+    },
+}
+
+/// The state folder, as long as this lives.
+#[derive(Debug)]
+pub(super) struct StateLock {
+    _file: File,
+}
+
+/// Makes the folder (for this user alone) where it is missing, and locks it. The kernel takes the lock back when the
+/// process ends, however it ends.
+pub(super) fn lock(folder: &Path) -> Result<StateLock, StateError> {
+    let unusable = |verb| {
+        move |error| StateError::Unusable {
+            folder: folder.to_owned(),
+            verb,
+            error,
+        }
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(unusable("made"))?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join("lock"))
+        .map_err(unusable("written"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = Read::by_ref(&mut file).take(64).read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                "" => "another process".to_owned(),
+                pid => format!("process {pid}"),
+            };
+            return Err(StateError::Locked {
+                folder: folder.to_owned(),
+                holder,
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable("locked")(error)),
+    }
+    // Who holds it is a help, not a need.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(StateLock { _file: file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with(variables: &[(&str, &str)]) -> PathBuf {
+        folder(&|name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_state_folder_is_systemds_else_xdgs_else_in_the_home() {
+        let all = [
+            ("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"),
+            ("XDG_STATE_HOME", "/xdg"),
+            ("HOME", "/home/me"),
+        ];
+        assert_eq!(folder_with(&all), Path::new("/var/lib/a"));
+        assert_eq!(folder_with(&all[1..]), Path::new("/xdg/oidc-issuer"));
+        assert_eq!(
+            folder_with(&all[2..]),
+            Path::new("/home/me/.local/state/oidc-issuer")
+        );
+        assert_eq!(folder_with(&[]), Path::new("/var/lib/oidc-issuer"));
+        assert_eq!(
+            folder_with(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]),
+            Path::new("/h/.local/state/oidc-issuer")
+        );
+    }
+
+    #[test]
+    fn a_second_holder_is_told_who_has_the_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/b");
+        let held = lock(&folder).unwrap();
+        let error = lock(&folder).unwrap_err();
+        let told = format!("in use by process {}", std::process::id());
+        assert!(error.to_string().contains(&told), "{error}");
+        drop(held);
+        lock(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = lock(&file.path().join("state")).unwrap_err();
+        assert!(error.to_string().contains("cannot be made"), "{error}");
+    }
+}

@@ -1,0 +1,48 @@
+//! `limits`: what one client, and all together, may take of the edge.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::duration::show;
+use super::fields::{Field, Mapping, Setting};
+use super::schema;
+use crate::edge::Limits;
+
+/// Reads `limits`; what is not written keeps its default.
+pub(super) fn read(root: &Mapping<'_>) -> Option<Limits> {
+    let Some(field) = root.get("limits") else {
+        return Some(Limits::default());
+    };
+    let limits = field.mapping(&schema::LIMITS).given()?;
+    let usual = Limits::default();
+    let time = |name, usual, most| limits.read(name, |field| seconds(field, most)).or(usual);
+    let number = |name, usual, range| limits.read(name, |field| field.number(range)).or(usual);
+    let count =
+        |name, usual, range| Some(usize::try_from(number(name, u32::try_from(usual).ok()?, range)?).ok()?);
+    Some(Limits {
+        max_connections: count("maxConnections", usual.max_connections, 1..=1_000_000)?,
+        handshake_timeout: time("handshakeTimeout", usual.handshake_timeout, 120)?,
+        header_timeout: time("headerTimeout", usual.header_timeout, 120)?,
+        idle_timeout: time("idleTimeout", usual.idle_timeout, 3600)?,
+        write_timeout: time("writeTimeout", usual.write_timeout, 600)?,
+        drain_timeout: time("drainTimeout", usual.drain_timeout, 600)?,
+        max_header_bytes: count("maxHeaderBytes", usual.max_header_bytes, 8192..=1_048_576)?,
+        max_streams: number("maxStreams", usual.max_streams, 1..=10_000)?,
+    })
+}
+
+fn seconds(field: &Field<'_>, most: i64) -> Setting<Duration> {
+    let (least, most) = (SignedDuration::from_secs(1), SignedDuration::from_secs(most));
+    match field.duration() {
+        Setting::Given(time) if (least..=most).contains(&time) => Setting::Given(time.unsigned_abs()),
+        Setting::Given(time) => field.refuse(format!(
+            "is {}, but should be from {} to {}",
+            show(time),
+            show(least),
+            show(most)
+        )),
+        Setting::Absent => Setting::Absent,
+        Setting::Invalid => Setting::Invalid,
+    }
+}

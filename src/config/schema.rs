@@ -1,0 +1,192 @@
+//! Every field there is. Unknown ones are refused with the nearest of these, and docs/configuration.md
+//! is held against this list.
+
+/// One kind of mapping and its fields.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Where it stands: `issuers[].cache.jwks`.
+    pub(super) path: &'static str,
+    /// Its fields, in the order of the documentation.
+    pub(super) fields: &'static [&'static str],
+}
+
+const fn table(path: &'static str, fields: &'static [&'static str]) -> Table {
+    Table { path, fields }
+}
+
+pub(super) static ROOT: Table = table(
+    "",
+    &[
+        "issuers",
+        "store",
+        "listeners",
+        "admin",
+        "stateDir",
+        "logging",
+        "limits",
+    ],
+);
+pub(super) static ISSUER: Table = table(
+    "issuers[]",
+    &[
+        "issuer",
+        "jwksUri",
+        "required",
+        "sources",
+        "refresh",
+        "confirmation",
+        "newKeys",
+        "retention",
+        "tokenLifetime",
+        "cache",
+        "jwksContentType",
+        "announcedAlgorithms",
+        "discovery",
+    ],
+);
+pub(super) static SOURCE: Table = table(
+    "issuers[].sources[]",
+    &["apiServer", "files", "jwks", "embedded", "claims"],
+);
+pub(super) static API_SERVER: Table = table(
+    "issuers[].sources[].apiServer",
+    &[
+        "kubeconfig",
+        "context",
+        "allowExec",
+        "server",
+        "caFile",
+        "tokenFile",
+        "tlsServerName",
+        "timeout",
+    ],
+);
+pub(super) static FILES: Table = table("issuers[].sources[].files", &["paths"]);
+pub(super) static JWKS: Table = table(
+    "issuers[].sources[].jwks",
+    &["url", "caFile", "tokenFile", "timeout"],
+);
+pub(super) static EMBEDDED: Table = table("issuers[].sources[].embedded", &[]);
+pub(super) static CACHE: Table = table("issuers[].cache", &["jwks", "discovery"]);
+pub(super) static CACHE_JWKS: Table = table(
+    "issuers[].cache.jwks",
+    &["maxAge", "staleWhileRevalidate", "staleIfError"],
+);
+pub(super) static CACHE_DISCOVERY: Table = table(
+    "issuers[].cache.discovery",
+    &["maxAge", "staleWhileRevalidate", "staleIfError"],
+);
+pub(super) static STORE: Table = table("store", &["memory"]);
+pub(super) static MEMORY: Table = table("store.memory", &[]);
+pub(super) static LISTENER: Table = table("listeners[]", &["address", "tls", "hsts"]);
+pub(super) static TLS: Table = table("listeners[].tls", &["certFile", "keyFile", "selfSigned"]);
+pub(super) static SELF_SIGNED: Table = table("listeners[].tls.selfSigned", &["names"]);
+pub(super) static ADMIN: Table = table("admin", &["address"]);
+pub(super) static LOGGING: Table = table("logging", &["level", "format"]);
+pub(super) static LIMITS: Table = table(
+    "limits",
+    &[
+        "maxConnections",
+        "handshakeTimeout",
+        "headerTimeout",
+        "idleTimeout",
+        "writeTimeout",
+        "drainTimeout",
+        "maxHeaderBytes",
+        "maxStreams",
+    ],
+);
+
+/// All of them.
+pub(super) static TABLES: &[&Table] = &[
+    &ROOT,
+    &ISSUER,
+    &SOURCE,
+    &API_SERVER,
+    &FILES,
+    &JWKS,
+    &EMBEDDED,
+    &CACHE,
+    &CACHE_JWKS,
+    &CACHE_DISCOVERY,
+    &STORE,
+    &MEMORY,
+    &LISTENER,
+    &TLS,
+    &SELF_SIGNED,
+    &ADMIN,
+    &LOGGING,
+    &LIMITS,
+];
+
+/// The nearest of `known` to what was written: other case or separators, or a slip of the fingers.
+pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| -> String {
+        name.chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect()
+    };
+    let written = plain(written);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&written, &plain(name)), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 5)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// What to say of a field that `here` does not have.
+pub(super) fn unknown_field(written: &str, here: &Table) -> String {
+    if let Some(name) = nearest(written, here.fields.iter().copied()) {
+        return format!("is no field here; did you mean `{name}`?");
+    }
+    let elsewhere: Vec<_> = TABLES
+        .iter()
+        .filter(|table| table.fields.contains(&written))
+        .map(|table| match table.path {
+            "" => "the top level".to_owned(),
+            path => format!("`{path}`"),
+        })
+        .collect();
+    if !elsewhere.is_empty() {
+        return format!("is no field here: it belongs to {}", elsewhere.join(" or "));
+    }
+    match here.fields {
+        [] => "is no field here: nothing can be set here".to_owned(),
+        fields => format!("is no field here; there are: {}", fields.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_gets_the_nearest_name() {
+        for (written, meant) in [
+            ("jwks_uri", "jwksUri"),
+            ("jwksURI", "jwksUri"),
+            ("token-lifetime", "tokenLifetime"),
+            ("retenton", "retention"),
+            ("source", "sources"),
+        ] {
+            let told = unknown_field(written, &ISSUER);
+            assert!(told.contains(&format!("did you mean `{meant}`")), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_field_at_the_wrong_level_is_told_where_it_belongs() {
+        let told = unknown_field("certFile", &LISTENER);
+        assert_eq!(told, "is no field here: it belongs to `listeners[].tls`");
+        let told = unknown_field("stateDir", &ISSUER);
+        assert_eq!(told, "is no field here: it belongs to the top level");
+    }
+
+    #[test]
+    fn a_name_like_no_other_gets_the_whole_list() {
+        let told = unknown_field("zzz", &ADMIN);
+        assert_eq!(told, "is no field here; there are: address");
+    }
+}

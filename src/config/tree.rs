@@ -1,0 +1,299 @@
+//! YAML → a tree that keeps the lines, so that everything can be judged before anything is refused.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
+
+/// The largest configuration that is read: thousands of issuers fit, a wrong file does not.
+pub(super) const MAX_BYTES: usize = 1024 * 1024;
+
+/// A YAML node and where it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+/// Where a node was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In the file, at this line.
+    Line(u64),
+    /// As a flag or an environment variable of this name.
+    Named(String),
+}
+
+impl Node {
+    /// What a flag or a variable says.
+    pub(super) fn named(name: &str, value: Value) -> Self {
+        Self {
+            value,
+            origin: Origin::Named(name.to_owned()),
+        }
+    }
+}
+
+/// What a node holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In the order of the file; a key given twice is here twice.
+    Map(Vec<(String, Node)>),
+}
+
+impl Value {
+    /// How a person would call it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "true or false",
+            Self::Int(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Why a document has no tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    pub(super) line: Option<u64>,
+    pub(super) message: String,
+}
+
+/// Parses one YAML document.
+pub(super) fn parse(bytes: &[u8]) -> Result<Node, Unreadable> {
+    let refuse = |line, message: String| Err(Unreadable { line, message });
+    if bytes.len() > MAX_BYTES {
+        return refuse(
+            None,
+            format!(
+                "is larger than {} KiB: is it a configuration at all?",
+                MAX_BYTES / 1024
+            ),
+        );
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            return refuse(Some(line_of(good)), "is not UTF-8: save it as UTF-8".to_owned());
+        }
+    };
+    if text
+        .lines()
+        .all(|line| matches!(line.trim(), "" | "---" | "...") || line.trim().starts_with('#'))
+    {
+        return refuse(
+            None,
+            "is empty: name at least one issuer under `issuers`".to_owned(),
+        );
+    }
+    let options = serde_saphyr::options! {
+        // Reported by ourselves, all of them.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        non_finite_float_policy: NonFiniteFloatPolicy::Reject,
+        strict_booleans: true,
+        with_snippet: false,
+        emit_comments: false,
+        budget: serde_saphyr::budget! { max_depth: 32, max_documents: 1, max_nodes: 100_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000, max_replay_stack_depth: 8 },
+    };
+    serde_saphyr::from_str_with_options::<Node>(text, options).or_else(|error| {
+        let line = error
+            .location()
+            .map(|location| location.line())
+            .filter(|line| *line > 0);
+        refuse(line, explain(text, line, &error))
+    })
+}
+
+/// The parser's message, and what a person usually did where that is known.
+fn explain(text: &str, line: Option<u64>, error: &serde_saphyr::Error) -> String {
+    let starts_with_tab = line
+        .and_then(|line| text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?))
+        .is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
+    if starts_with_tab {
+        return "is indented with a tab: YAML wants spaces".to_owned();
+    }
+    let message = error.render();
+    let message = message.lines().next().unwrap_or("cannot be parsed");
+    format!("is not valid YAML: {message}")
+}
+
+fn line_of(before: &[u8]) -> u64 {
+    before.split(|byte| *byte == b'\n').count() as u64
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Self {
+            origin: Origin::Line(spanned.referenced.line()),
+            value: spanned.value,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML node")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Int(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry::<String, Node>()? {
+            map.push(entry);
+        }
+        Ok(Value::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> (Option<u64>, String) {
+        let Unreadable { line, message } = parse(bytes).unwrap_err();
+        (line, message)
+    }
+
+    #[test]
+    fn nodes_keep_their_lines_and_types() {
+        let Value::Map(map) = parse(b"a: 10s\nb:\n  - 1\n  - true\nc: ~\n").unwrap().value else {
+            panic!("no mapping");
+        };
+        let lines: Vec<_> = map
+            .iter()
+            .map(|(key, node)| (key.as_str(), node.origin.clone()))
+            .collect();
+        let at = |name, line| (name, Origin::Line(line));
+        assert_eq!(lines, [at("a", 1), at("b", 3), at("c", 5)]);
+        assert_eq!(map[0].1.value, Value::Text("10s".to_owned()));
+        let Value::List(list) = &map[1].1.value else {
+            panic!("no list")
+        };
+        assert_eq!(
+            (&list[0].value, &list[1].value),
+            (&Value::Int(1), &Value::Bool(true))
+        );
+        assert_eq!(map[2].1.value, Value::Null);
+    }
+
+    #[test]
+    fn a_key_given_twice_is_kept_twice() {
+        let Value::Map(map) = parse(b"a: 1\na: 2\n").unwrap().value else {
+            panic!("no mapping");
+        };
+        assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn yes_and_no_are_text() {
+        let Value::Map(map) = parse(b"a: yes\n").unwrap().value else {
+            panic!("no mapping");
+        };
+        assert_eq!(map[0].1.value, Value::Text("yes".to_owned()));
+    }
+
+    #[test]
+    fn what_has_no_content_is_called_empty() {
+        for empty in ["", "\n", "# only a comment\n", "---\n", "\u{feff}"] {
+            assert!(refused(empty.as_bytes()).1.starts_with("is empty"), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn a_tab_is_named_with_its_line() {
+        let (line, message) = refused(b"issuers:\n\t- issuer: https://a.example\n");
+        assert_eq!(line, Some(2));
+        assert!(message.contains("tab"), "{message}");
+    }
+
+    #[test]
+    fn other_encodings_are_named_with_the_line() {
+        assert_eq!(
+            refused(b"a: b\nc: \xff\n"),
+            (Some(2), "is not UTF-8: save it as UTF-8".to_owned())
+        );
+    }
+
+    #[test]
+    fn huge_files_and_alias_bombs_are_refused() {
+        assert!(
+            refused(&vec![b' '; MAX_BYTES + 1])
+                .1
+                .contains("larger than 1024 KiB")
+        );
+        let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
+        bomb.extend((1..9).map(|level| {
+            let items = vec![format!("*a{}", level - 1); 10].join(", ");
+            format!("a{level}: &a{level} [{items}]")
+        }));
+        let bomb = bomb.join("\n");
+        assert!(refused(bomb.as_bytes()).1.starts_with("is not valid YAML"));
+        let deep = "[".repeat(10_000);
+        assert!(refused(deep.as_bytes()).1.starts_with("is not valid YAML"));
+    }
+}
