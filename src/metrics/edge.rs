@@ -164,7 +164,7 @@ impl EdgeMetrics {
             registry,
             HistogramOpts::new(
                 "oidc_issuer_http_request_duration_seconds",
-                "Time from the head of a request to the head of its response, by endpoint.",
+                "Time from the last octet of a request to its finished response, by endpoint.",
             )
             .buckets(BUCKETS.to_vec()),
             &["endpoint"],
