@@ -1,42 +1,77 @@
 //! Adapters that read listings. What a source says only ever reaches the edge through ring and publication.
 
+mod access;
+mod api_server;
 pub mod embedded;
 mod error;
+mod exec;
+mod fetch;
+mod jwks;
+mod kubeconfig;
+mod local;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::task::JoinError;
 
+use api_server::ApiServer;
 pub use error::{Asked, Cause, Phase, ReadError};
+use jwks::Jwks;
 
 use crate::ring::Listing;
 
 /// A place that lists a cluster's public keys, ready to be read.
 #[derive(Debug)]
-pub struct Source {
-    settings: SourceSettings,
+pub struct Source(Adapter);
+
+#[derive(Debug)]
+enum Adapter {
+    ApiServer(Box<ApiServer>),
+    Jwks(Box<Jwks>),
 }
 
 impl Source {
     /// Nothing is read yet, and nothing can fail yet: files and addresses may come into being later.
     pub fn new(settings: &SourceSettings) -> Self {
-        Self {
-            settings: settings.clone(),
-        }
+        Self(match settings.clone() {
+            SourceSettings::ApiServer(settings) => Adapter::ApiServer(Box::new(ApiServer::new(settings))),
+            SourceSettings::Jwks(settings) => Adapter::Jwks(Box::new(Jwks::new(settings))),
+            SourceSettings::Files(_) | SourceSettings::Embedded(_) => todo!(),
+        })
     }
 
     /// Reads the listing once. Bounded in time and size; safe to drop half-way.
     pub async fn read(&mut self) -> Result<Listing, ReadError> {
-        Err(ReadError::new(
-            Asked::Files,
-            format!("{:?}", self.settings),
-            Cause::NoFiles,
-        ))
+        match &mut self.0 {
+            Adapter::ApiServer(source) => source.read().await,
+            Adapter::Jwks(source) => source.read().await,
+        }
     }
 
     /// Waits until there is reason to read before the next turn: a watched file changed. Forever where there is none.
     pub async fn changed(&mut self) {
         std::future::pending::<()>().await;
+    }
+}
+
+/// The bound of one read, as configured.
+fn timeout(configured: Option<SignedDuration>) -> Duration {
+    configured
+        .and_then(|timeout| timeout.try_into().ok())
+        .unwrap_or(fetch::TIMEOUT)
+}
+
+/// What a task said when it panicked.
+pub(crate) fn panic_message(error: JoinError) -> String {
+    let Ok(panic) = error.try_into_panic() else {
+        return "it was cancelled".to_owned();
+    };
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(message), _) => (*message).to_owned(),
+        (None, Some(message)) => message.clone(),
+        (None, None) => "a panic".to_owned(),
     }
 }
 

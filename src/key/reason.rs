@@ -149,6 +149,15 @@ pub enum Reason {
         /// What is wrong with it.
         fault: MemberFault,
     },
+    /// A file of a source that is no key file at all.
+    #[error("{0}")]
+    NotAKeyFile(ParseError),
+    /// A file of a source that could not be read.
+    #[error("{cause}")]
+    Unreadable {
+        /// Why, and what to do.
+        cause: String,
+    },
 }
 
 impl Reason {
@@ -181,6 +190,8 @@ impl Reason {
             Self::DuplicateMember { .. } => "duplicate_member",
             Self::MissingMember { .. } => "missing_member",
             Self::Member { .. } => "member",
+            Self::NotAKeyFile(_) => "not_a_key_file",
+            Self::Unreadable { .. } => "unreadable",
         }
     }
 }

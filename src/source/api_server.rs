@@ -1,0 +1,143 @@
+//! A Kubernetes API server: `/.well-known/openid-configuration` for the issuer that the cluster claims, and
+//! `/openid/v1/jwks` for its keys (kubernetes `pkg/routes/openidmetadata.go`).
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::access::{Access, described};
+use super::exec::{self, Credentials};
+use super::fetch::{self, Answer, Roots, Session, SystemRoots, Target};
+use super::local::{self, Blocking};
+use super::{ApiServerSettings, Asked, Cause, Phase, ReadError};
+use crate::key::parse_jwks;
+use crate::ring::Listing;
+
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+const JWKS: &str = "/openid/v1/jwks";
+
+#[derive(Debug)]
+pub(super) struct ApiServer {
+    settings: ApiServerSettings,
+    system_roots: SystemRoots,
+    files: Blocking<Result<Access, Cause>>,
+    plugin: Blocking<Result<Credentials, Cause>>,
+    given: Option<(Credentials, Instant)>,
+}
+
+impl ApiServer {
+    pub(super) fn new(settings: ApiServerSettings) -> Self {
+        Self {
+            settings,
+            system_roots: SystemRoots::default(),
+            files: Blocking::default(),
+            plugin: Blocking::default(),
+            given: None,
+        }
+    }
+
+    pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
+        let had_credentials = self.given.is_some();
+        let read = self.read_once().await;
+        match &read {
+            Err(error) if matches!(error.cause(), Cause::Unauthorized { .. }) && had_credentials => {
+                // What the plugin once gave has ended.
+                self.given = None;
+                self.read_once().await
+            }
+            _ => read,
+        }
+    }
+
+    async fn read_once(&mut self) -> Result<Listing, ReadError> {
+        let place = described(&self.settings);
+        let target = self
+            .target()
+            .await
+            .map_err(|cause| ReadError::new(Asked::ApiServer, place, cause))?;
+        let at = |path: &str| fetch::below(&target.base, path);
+        let failed = |path: &str| {
+            let place = fetch::shown(&at(path));
+            move |cause| ReadError::new(Asked::ApiServer, place, cause)
+        };
+        let mut session = Session::open(&target).await.map_err(failed(""))?;
+        let discovery = session.get(&at(DISCOVERY)).await.map_err(failed(DISCOVERY))?;
+        let issuer = claimed(&discovery).map_err(failed(DISCOVERY))?;
+        let jwks = session.get(&at(JWKS)).await.map_err(failed(JWKS))?;
+        let parsed = parse_jwks(&jwks.body).map_err(|error| failed(JWKS)(error.into()))?;
+        if parsed.keys.is_empty() {
+            let place = fetch::shown(&at(JWKS));
+            return Err(ReadError::nothing_publishable(
+                Asked::ApiServer,
+                place,
+                parsed.quarantined,
+            ));
+        }
+        Ok(Listing {
+            keys: parsed.keys,
+            quarantined: parsed.quarantined,
+            issuer: Some(issuer),
+            max_age: jwks.max_age.and_then(|age| age.try_into().ok()),
+            complete: true,
+        })
+    }
+
+    async fn target(&mut self) -> Result<Target, Cause> {
+        let settings = self.settings.clone();
+        let read = move || Access::read(&settings);
+        let mut access = self.files.run(Phase::File, local::TIMEOUT, read).await??;
+        if let Some(exec) = access.exec.take() {
+            self.credentials(exec).await?.give(&mut access)?;
+        }
+        Ok(Target {
+            base: access.server,
+            roots: access
+                .roots
+                .unwrap_or_else(|| Roots::System(self.system_roots.clone())),
+            server_name: access.server_name,
+            identity: access.identity,
+            headers: access.headers,
+            proxy: access.proxy,
+            timeout: super::timeout(self.settings.timeout),
+        })
+    }
+
+    async fn credentials(&mut self, config: kube::config::ExecConfig) -> Result<Credentials, Cause> {
+        if let Some((given, at)) = &self.given
+            && at.elapsed() < exec::REUSE
+        {
+            return Ok(given.clone());
+        }
+        let after = exec::TIMEOUT + Duration::from_secs(5);
+        let given = self
+            .plugin
+            .run(Phase::Plugin, after, move || exec::run(&config))
+            .await??;
+        self.given = Some((given.clone(), Instant::now()));
+        Ok(given)
+    }
+}
+
+/// The issuer that a discovery document names (OpenID Connect Discovery 1.0 section 3).
+fn claimed(discovery: &Answer) -> Result<String, Cause> {
+    #[derive(Deserialize)]
+    struct Document {
+        issuer: String,
+    }
+    let document: Document = serde_json::from_slice(&discovery.body).map_err(|error| {
+        let reason = match error.classify() {
+            serde_json::error::Category::Data => {
+                "a discovery document with one issuer is expected".to_owned()
+            }
+            _ => format!("broken at line {}, column {}", error.line(), error.column()),
+        };
+        Cause::NotJson { reason }
+    })?;
+    if document.issuer.is_empty() {
+        return Err(Cause::NotJson {
+            reason: "the issuer is empty".into(),
+        });
+    }
+    Ok(document.issuer)
+}

@@ -1,0 +1,248 @@
+//! The one HTTP client: every read is a new connection, and everything about it is bounded.
+//!
+//! A read of an API server asks for two documents over one connection, so that both come from the same replica behind
+//! a balancer, and the next read from another. That, the cap on the body while it streams, the pinned CA and the name
+//! to check instead of the host are why this stands directly on hyper's connection, without a pool.
+
+mod answer;
+mod connect;
+mod tls;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http_body_util::Empty;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use url::{Host, Url};
+
+use super::{Cause, Phase};
+pub(super) use answer::Answer;
+pub(super) use connect::Proxy;
+pub(super) use tls::{Identity, Roots, SystemRoots};
+
+/// More than any key set: the API server's own document has a few hundred bytes a key.
+pub(super) const MAX_BODY: usize = 1 << 20;
+
+/// Bound of one whole read, where the settings name none.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server, and how it is to be reached.
+pub(super) struct Target {
+    /// Scheme, host, port and the path that every path asked for is appended to.
+    pub(super) base: Url,
+    /// Which CAs may have signed its certificate.
+    pub(super) roots: Roots,
+    /// The name to check in its certificate, where it is not the host of `base`.
+    pub(super) server_name: Option<String>,
+    /// Our own certificate.
+    pub(super) identity: Option<Identity>,
+    /// Credentials, sent with every request. Only ever sent over the connection that was checked.
+    pub(super) headers: HeaderMap,
+    /// The way there.
+    pub(super) proxy: Proxy,
+    /// Bound of everything done over one session.
+    pub(super) timeout: Duration,
+}
+
+/// One connection.
+pub(super) struct Session {
+    sender: SendRequest<Empty<Bytes>>,
+    headers: HeaderMap,
+    has_credentials: bool,
+    deadline: Deadline,
+    /// Closes the connection with the session.
+    _connection: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    /// Connects, and over TLS checks who is there.
+    pub(super) async fn open(target: &Target) -> Result<Self, Cause> {
+        check(&target.base)?;
+        let deadline = Deadline::new(target.timeout);
+        let wire = deadline.bound(Phase::Connect, connect::connect(target)).await??;
+        let wire = if target.base.scheme() == "https" {
+            deadline
+                .bound(Phase::Handshake, tls::handshake(target, wire))
+                .await??
+        } else {
+            wire
+        };
+        let (sender, connection) = http1::handshake(TokioIo::new(wire))
+            .await
+            .map_err(|error| broken(&error, Phase::Headers))?;
+        let connection = tokio::spawn(async move {
+            // Its error is also that of the request in flight.
+            let _ = connection.await;
+        });
+        Ok(Self {
+            sender,
+            headers: headers(target)?,
+            has_credentials: target.identity.is_some() || !target.headers.is_empty(),
+            deadline,
+            _connection: AbortOnDropHandle::new(connection),
+        })
+    }
+
+    /// Gets a document, `url` being below the session's target. Anything but a plain 200 is an error.
+    pub(super) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
+        let mut request = Request::new(Empty::new());
+        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        *request.uri_mut() = path.parse().map_err(|_| Cause::Settings {
+            reason: "the URL is not valid in an HTTP request".into(),
+            remedy: "Remove or escape what is not plain ASCII in it.".into(),
+        })?;
+        *request.headers_mut() = self.headers.clone();
+        let sent = async {
+            self.sender.ready().await?;
+            self.sender.send_request(request).await
+        };
+        let response = self
+            .deadline
+            .bound(Phase::Headers, sent)
+            .await?
+            .map_err(|error| broken(&error, Phase::Headers))?;
+        self.deadline
+            .bound(Phase::Body, Answer::read(response, self.has_credentials))
+            .await?
+    }
+}
+
+/// `url` with a path appended, whatever slash is between them; the query goes.
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// A URL as it may be shown: without userinfo, query and fragment, where credentials may be.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    let had_query = url.query().is_some();
+    // Fails only where there can be none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    if had_query {
+        format!("{url}?…")
+    } else {
+        url.into()
+    }
+}
+
+/// Refuses addresses that keys must not be read from.
+pub(super) fn check(url: &Url) -> Result<(), Cause> {
+    let settings = |reason: String, remedy: &str| {
+        Err(Cause::Settings {
+            reason,
+            remedy: remedy.to_owned(),
+        })
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(url) => {}
+        "http" => {
+            return settings(
+                "plain HTTP is refused: whoever is on the way could put in keys of their own".into(),
+                "Use https (http is accepted on loopback only, for kubectl proxy and the like).",
+            );
+        }
+        scheme => {
+            return settings(
+                format!("{scheme}: is not a scheme that can be read"),
+                "Give an https URL.",
+            );
+        }
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return settings(
+            "the URL has no host".into(),
+            "Give it as https://HOST[:PORT][/PATH].",
+        );
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return settings(
+            "the URL holds a user name or password".into(),
+            "Remove it, and name a file with a bearer token as tokenFile.",
+        );
+    }
+    Ok(())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn headers(target: &Target) -> Result<HeaderMap, Cause> {
+    let mut headers = target.headers.clone();
+    let authority = &target.base[url::Position::BeforeHost..url::Position::AfterPort];
+    let host = HeaderValue::from_str(authority).map_err(|_| Cause::NotHttp {
+        reason: "the host is not valid in a header".into(),
+    })?;
+    headers.insert(HOST, host);
+    // The API server answers 406 to `application/json` on its JWKS.
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_static(concat!("oidc-issuer/", env!("CARGO_PKG_VERSION"))),
+    );
+    Ok(headers)
+}
+
+/// `Authorization: Bearer`, never shown by `Debug`. `None` where the token cannot be in a header.
+pub(super) fn bearer(token: &str) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some((http::header::AUTHORIZATION, value))
+}
+
+/// When everything must be done.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    after: Duration,
+}
+
+impl Deadline {
+    fn new(after: Duration) -> Self {
+        Self {
+            at: Instant::now() + after,
+            after,
+        }
+    }
+
+    async fn bound<T>(self, phase: Phase, step: impl Future<Output = T>) -> Result<T, Cause> {
+        tokio::time::timeout_at(self.at, step)
+            .await
+            .map_err(|_| Cause::Timeout {
+                phase,
+                after: self.after,
+            })
+    }
+}
+
+/// What a failure of the connection means.
+fn broken(error: &hyper::Error, phase: Phase) -> Cause {
+    if let Some(cause) = tls::cause_within(error) {
+        return cause;
+    }
+    if error.is_parse() {
+        return Cause::NotHttp {
+            reason: error.to_string(),
+        };
+    }
+    Cause::Interrupted { phase }
+}

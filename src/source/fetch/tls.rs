@@ -1,0 +1,298 @@
+//! TLS towards a source: which CAs are trusted, and what a failed handshake means.
+
+use std::error::Error;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, RootCertStore, SignatureScheme,
+};
+use tokio_rustls::TlsConnector;
+
+use super::connect::Wire;
+use super::{Cause, Target};
+
+/// Which CAs may have signed a server's certificate.
+#[derive(Clone, Debug)]
+pub(in crate::source) enum Roots {
+    /// These alone.
+    Pinned(Arc<Pinned>),
+    /// Those of the operating system.
+    System(SystemRoots),
+}
+
+/// The CAs of a file, or of a kubeconfig.
+#[derive(Debug)]
+pub(in crate::source) struct Pinned {
+    certificates: Vec<CertificateDer<'static>>,
+    store: Arc<RootCertStore>,
+}
+
+/// The CAs of the operating system, read once, at the first use.
+#[derive(Clone, Debug, Default)]
+pub(in crate::source) struct SystemRoots(Arc<OnceLock<Arc<RootCertStore>>>);
+
+/// Our own certificate and its key.
+pub(in crate::source) struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Roots {
+    /// The CAs in a PEM file. `Err` says what is wrong with it.
+    pub(in crate::source) fn pinned(pem: &[u8]) -> Result<Self, String> {
+        let certificates = certificates(pem)?;
+        let mut store = RootCertStore::empty();
+        let (added, ignored) = store.add_parsable_certificates(certificates.iter().cloned());
+        if added == 0 {
+            return Err(match ignored {
+                0 => "it holds no CERTIFICATE block".into(),
+                _ => "none of its certificates can be read".into(),
+            });
+        }
+        Ok(Self::Pinned(Arc::new(Pinned {
+            certificates,
+            store: Arc::new(store),
+        })))
+    }
+
+    /// The CAs of the operating system, whichever these are: a proxy is not signed by the cluster's CA.
+    pub(super) fn system(&self) -> SystemRoots {
+        match self {
+            Self::System(roots) => roots.clone(),
+            Self::Pinned(_) => SystemRoots::default(),
+        }
+    }
+
+    fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, Cause> {
+        match self {
+            Self::Pinned(pinned) => Ok(Arc::new(PinnedVerifier {
+                pinned: Arc::clone(pinned),
+                webpki: webpki(Arc::clone(&pinned.store))?,
+            })),
+            Self::System(roots) => Ok(webpki(roots.store()?)?),
+        }
+    }
+}
+
+impl SystemRoots {
+    fn store(&self) -> Result<Arc<RootCertStore>, Cause> {
+        if let Some(store) = self.0.get() {
+            return Ok(Arc::clone(store));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut store = RootCertStore::empty();
+        let (added, _) = store.add_parsable_certificates(found.certs);
+        if added == 0 {
+            return Err(Cause::Settings {
+                reason: "this machine has no CA certificates to check a server by".into(),
+                remedy: "Name the server's CA as caFile, or install the CA bundle of the operating system."
+                    .into(),
+            });
+        }
+        Ok(Arc::clone(self.0.get_or_init(|| Arc::new(store))))
+    }
+}
+
+impl Identity {
+    /// A certificate chain and its key, in PEM. `Err` says what is wrong with them, never what is in them.
+    pub(in crate::source) fn new(chain: &[u8], key: &[u8]) -> Result<Self, String> {
+        use rustls::pki_types::pem::PemObject as _;
+        let chain = certificates(chain)?;
+        if chain.is_empty() {
+            return Err("it holds no CERTIFICATE block".into());
+        }
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| "its key is not a PRIVATE KEY block (PKCS#8, PKCS#1 or SEC1, not encrypted)")?;
+        Ok(Self { chain, key })
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    use rustls::pki_types::pem::PemObject as _;
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "it holds a broken PEM block".to_owned())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn webpki(store: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Cause> {
+    WebPkiServerVerifier::builder_with_provider(store, provider())
+        .build()
+        .map_err(|error| Cause::Handshake {
+            reason: error.to_string(),
+        })
+}
+
+/// Checks who is there, and encrypts.
+pub(super) async fn handshake(target: &Target, wire: Wire) -> Result<Wire, Cause> {
+    let host = target.base.host_str().unwrap_or_default();
+    let name = target.server_name.as_deref().unwrap_or(host);
+    with(target.roots.verifier()?, target.identity.as_ref(), name, wire).await
+}
+
+/// The same towards a proxy.
+pub(super) async fn handshake_with_proxy(roots: SystemRoots, host: &str, wire: Wire) -> Result<Wire, Cause> {
+    with(webpki(roots.store()?)?, None, host, wire).await
+}
+
+async fn with(
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<&Identity>,
+    name: &str,
+    wire: Wire,
+) -> Result<Wire, Cause> {
+    let failed = |reason: String| Cause::Handshake { reason };
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match identity {
+        None => config.with_no_client_auth(),
+        Some(Identity { chain, key }) => config
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .map_err(|_| Cause::Settings {
+                reason: "the client certificate and its key do not belong together".into(),
+                remedy: "Get a new kubeconfig, or name the key that belongs to the certificate.".into(),
+            })?,
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let server = ServerName::try_from(name.trim_start_matches('[').trim_end_matches(']').to_owned())
+        .map_err(|_| Cause::WrongName {
+            name: name.to_owned(),
+        })?;
+    match TlsConnector::from(Arc::new(config)).connect(server, wire).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(match cause_within(&error) {
+            Some(Cause::WrongName { .. }) => Cause::WrongName {
+                name: name.to_owned(),
+            },
+            Some(cause) => cause,
+            None => Cause::Interrupted {
+                phase: super::Phase::Handshake,
+            },
+        }),
+    }
+}
+
+/// What rustls said, if it said anything; it stands somewhere in the chain of an I/O error.
+pub(super) fn cause_within(error: &(dyn Error + 'static)) -> Option<Cause> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(cause(error));
+        }
+        next = match error.downcast_ref::<std::io::Error>() {
+            // The source of an I/O error is that of the error within, not that error.
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn cause(error: &rustls::Error) -> Cause {
+    match error {
+        rustls::Error::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => Cause::UnknownCa,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Cause::WrongName { name: String::new() }
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Cause::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Cause::NotYetValid,
+            // Signed by a key of another CA of the same name, as after a cluster was made anew.
+            CertificateError::BadSignature => Cause::UnknownCa,
+            other => Cause::Certificate {
+                reason: format!("{other:?}").chars().take(200).collect(),
+            },
+        },
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Cause::NotTls,
+        rustls::Error::AlertReceived(alert) => Cause::Alert {
+            alert: format!("{alert:?}"),
+        },
+        other => Cause::Handshake {
+            reason: other.to_string(),
+        },
+    }
+}
+
+/// Accepts what webpki accepts, and a server certificate that is itself, octet for octet, one of those pinned: a
+/// self-signed certificate that says it is a CA, as `openssl req -x509` makes them, and as Go and OpenSSL accept.
+#[derive(Debug)]
+struct PinnedVerifier {
+    pinned: Arc<Pinned>,
+    webpki: Arc<WebPkiServerVerifier>,
+}
+
+impl PinnedVerifier {
+    fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.pinned
+            .certificates
+            .iter()
+            .any(|pinned| pinned == certificate)
+    }
+}
+
+impl ServerCertVerifier for PinnedVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let error =
+            match self
+                .webpki
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            {
+                Ok(verified) => return Ok(verified),
+                Err(error) if !self.is_pinned(end_entity) => return Err(error),
+                Err(error) => error,
+            };
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(end_entity) else {
+            return Err(error);
+        };
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let validity = certificate.validity();
+        if seconds > validity.not_after.timestamp() {
+            return Err(CertificateError::Expired.into());
+        }
+        if seconds < validity.not_before.timestamp() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,90 @@
+//! A JWKS at a URL: another issuer's, or one that a pipeline uploads. It names no issuer, so none is checked.
+
+use url::Url;
+
+use super::access::roots;
+use super::fetch::{self, Proxy, Roots, Session, SystemRoots, Target, bearer};
+use super::local::{self, Blocking};
+use super::{Asked, Cause, JwksSettings, Phase, ReadError};
+use crate::key::parse_jwks;
+use crate::ring::Listing;
+
+#[derive(Debug)]
+pub(super) struct Jwks {
+    settings: JwksSettings,
+    system_roots: SystemRoots,
+    files: Blocking<Result<Files, Cause>>,
+}
+
+/// What the files that the settings name hold.
+struct Files {
+    roots: Option<Roots>,
+    token: Option<String>,
+}
+
+impl Jwks {
+    pub(super) fn new(settings: JwksSettings) -> Self {
+        Self {
+            settings,
+            system_roots: SystemRoots::default(),
+            files: Blocking::default(),
+        }
+    }
+
+    pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
+        let Ok(url) = Url::parse(&self.settings.url) else {
+            let cause = Cause::Settings {
+                reason: "the url of the JWKS is not a URL".into(),
+                remedy: "Give it as https://HOST[:PORT]/PATH.".into(),
+            };
+            return Err(ReadError::new(Asked::Jwks, "jwks", cause));
+        };
+        let place = fetch::shown(&url);
+        let failed = |cause| ReadError::new(Asked::Jwks, place.clone(), cause);
+        let target = self.target(&url).await.map_err(failed)?;
+        let mut session = Session::open(&target).await.map_err(failed)?;
+        let answer = session.get(&url).await.map_err(failed)?;
+        let parsed = parse_jwks(&answer.body).map_err(|error| failed(error.into()))?;
+        if parsed.keys.is_empty() {
+            return Err(ReadError::nothing_publishable(
+                Asked::Jwks,
+                place,
+                parsed.quarantined,
+            ));
+        }
+        Ok(Listing {
+            keys: parsed.keys,
+            quarantined: parsed.quarantined,
+            issuer: None,
+            max_age: answer.max_age.and_then(|age| age.try_into().ok()),
+            complete: true,
+        })
+    }
+
+    async fn target(&mut self, url: &Url) -> Result<Target, Cause> {
+        let JwksSettings {
+            ca_file,
+            token_file,
+            timeout,
+            ..
+        } = self.settings.clone();
+        let read = move || {
+            Ok(Files {
+                roots: ca_file.map(|path| roots("caFile", &path)).transpose()?,
+                token: token_file.map(|path| local::read_token(&path)).transpose()?,
+            })
+        };
+        let files = self.files.run(Phase::File, local::TIMEOUT, read).await??;
+        Ok(Target {
+            base: url.clone(),
+            roots: files
+                .roots
+                .unwrap_or_else(|| Roots::System(self.system_roots.clone())),
+            server_name: None,
+            identity: None,
+            headers: files.token.as_deref().and_then(bearer).into_iter().collect(),
+            proxy: Proxy::Environment,
+            timeout: super::timeout(timeout),
+        })
+    }
+}

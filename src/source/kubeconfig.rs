@@ -1,0 +1,290 @@
+//! From a kubeconfig to what a request needs. kube parses the file; the files it names are read here, bounded.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
+use http::header::AUTHORIZATION;
+use kube::config::{AuthInfo, Cluster, ExecConfig, Kubeconfig, KubeconfigError};
+use secrecy::ExposeSecret as _;
+
+use super::access::{Access, parse_server, relative_to, roots};
+use super::fetch::{Identity, Proxy, Roots};
+use super::{ApiServerSettings, Cause, exec, local};
+
+const WHAT: &str = "kubeconfig";
+
+/// Far more than the kubeconfig of a person with a hundred clusters.
+const MAX_BYTES: usize = 4 << 20;
+
+/// Reads the context that the settings choose.
+pub(super) fn read(path: &Path, settings: &ApiServerSettings) -> Result<Access, Cause> {
+    let bytes = local::read_setting(WHAT, path, MAX_BYTES)?;
+    let unusable = |reason: String| local::unusable(WHAT, path, reason);
+    let text = std::str::from_utf8(&bytes).map_err(|_| unusable("it is not UTF-8 text".into()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let config = Kubeconfig::from_yaml(text).map_err(|error| unusable(told(&error)))?;
+    let (cluster, user) = selected(&config, settings.context.as_deref()).map_err(unusable)?;
+    access(path, cluster, user, settings)
+}
+
+/// kube's own message shows the lines around an error, and with them secrets.
+fn told(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(at) => format!(
+                "it is not a kubeconfig (line {}, column {})",
+                at.line(),
+                at.column()
+            ),
+            None => "it is not a kubeconfig".into(),
+        },
+        KubeconfigError::KindMismatch | KubeconfigError::ApiVersionMismatch => error.to_string(),
+        _ => "it is not a kubeconfig".into(),
+    }
+}
+
+/// The cluster and the user of a context (client-go `clientcmd` is as strict).
+fn selected<'a>(
+    config: &'a Kubeconfig,
+    context: Option<&str>,
+) -> Result<(&'a Cluster, Option<&'a AuthInfo>), String> {
+    let name = match context
+        .or(config.current_context.as_deref())
+        .filter(|name| !name.is_empty())
+    {
+        Some(name) => name,
+        None => return Err("it names no current-context: name the context".into()),
+    };
+    let context = config
+        .contexts
+        .iter()
+        .find(|named| named.name == name)
+        .and_then(|named| named.context.as_ref())
+        .ok_or_else(|| {
+            let names: Vec<_> = config.contexts.iter().map(|named| named.name.as_str()).collect();
+            format!("it has no context {name:?} (it has: {})", names.join(", "))
+        })?;
+    let cluster = config
+        .clusters
+        .iter()
+        .find(|named| named.name == context.cluster)
+        .and_then(|named| named.cluster.as_ref())
+        .ok_or_else(|| {
+            format!(
+                "it has no cluster {:?}, which context {name:?} names",
+                context.cluster
+            )
+        })?;
+    let user = match context.user.as_deref().filter(|user| !user.is_empty()) {
+        None => None,
+        Some(user) => Some(
+            config
+                .auth_infos
+                .iter()
+                .find(|named| named.name == user)
+                .and_then(|named| named.auth_info.as_ref())
+                .ok_or_else(|| format!("it has no user {user:?}, which context {name:?} names"))?,
+        ),
+    };
+    Ok((cluster, user))
+}
+
+fn access(
+    path: &Path,
+    cluster: &Cluster,
+    user: Option<&AuthInfo>,
+    settings: &ApiServerSettings,
+) -> Result<Access, Cause> {
+    let server = cluster.server.as_deref().unwrap_or_default();
+    let mut access = Access::to(parse_server(server, "the kubeconfig's server")?);
+    if cluster.insecure_skip_tls_verify == Some(true) && settings.ca_file.is_none() {
+        return Err(Cause::Settings {
+            reason:
+                "insecure-skip-tls-verify is refused: whoever is on the way could put in keys of their own"
+                    .into(),
+            remedy: "Give the kubeconfig the cluster's certificate-authority, or name it as caFile.".into(),
+        });
+    }
+    if settings.ca_file.is_none() {
+        access.roots = certificate_authority(path, cluster)?;
+    }
+    access.server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
+    if let Some(proxy) = cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty()) {
+        access.proxy = Proxy::Url(proxy);
+    }
+    let Some(user) = user else { return Ok(access) };
+    credentials(&mut access, path, user, settings)?;
+    access.exec = access
+        .exec
+        .take()
+        .map(|exec| exec::with_cluster(exec, &absolute(path, cluster)));
+    impersonate(&mut access, user)?;
+    Ok(access)
+}
+
+fn certificate_authority(path: &Path, cluster: &Cluster) -> Result<Option<Roots>, Cause> {
+    if let Some(data) = filled(cluster.certificate_authority_data.as_deref()) {
+        let pem = decoded(path, "certificate-authority-data", data)?;
+        let roots = Roots::pinned(&pem)
+            .map_err(|reason| local::unusable(WHAT, path, format!("certificate-authority-data: {reason}")))?;
+        return Ok(Some(roots));
+    }
+    filled(cluster.certificate_authority.as_deref())
+        .map(|file| roots("certificate-authority", &relative_to(path, file)))
+        .transpose()
+}
+
+fn absolute(path: &Path, cluster: &Cluster) -> Cluster {
+    let file = cluster.certificate_authority.as_deref();
+    let certificate_authority = file.map(|file| relative_to(path, file).display().to_string());
+    Cluster {
+        certificate_authority,
+        ..cluster.clone()
+    }
+}
+
+fn credentials(
+    access: &mut Access,
+    path: &Path,
+    user: &AuthInfo,
+    settings: &ApiServerSettings,
+) -> Result<(), Cause> {
+    access.identity = identity(path, user)?;
+    if settings.token_file.is_some() {
+        return Ok(());
+    }
+    if let Some(provider) = &user.auth_provider {
+        return Err(Cause::Settings {
+            reason: format!(
+                "the kubeconfig's user has the auth-provider {:?}, which Kubernetes removed in 1.26",
+                provider.name
+            ),
+            remedy: "Use a kubeconfig with a token or a client certificate, or name a tokenFile.".into(),
+        });
+    }
+    let token = user
+        .token
+        .as_ref()
+        .map(|token| token.expose_secret())
+        .filter(|token| !token.is_empty());
+    if let Some(file) = filled(user.token_file.as_deref()) {
+        match (local::read_token(&relative_to(path, file)), token) {
+            (Ok(token), _) => access.bear(&token)?,
+            // As client-go does: the token beside it stands in until the file can be read.
+            (Err(_), Some(token)) => access.bear(token)?,
+            (Err(cause), None) => return Err(cause),
+        }
+    } else if let Some(token) = token {
+        access.bear(token.trim())?;
+    } else if let Some(name) = filled(user.username.as_deref()) {
+        let password = user
+            .password
+            .as_ref()
+            .map(|password| password.expose_secret())
+            .unwrap_or_default();
+        access.header(
+            AUTHORIZATION,
+            &format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))),
+        )?;
+    } else if let Some(exec) = &user.exec {
+        if !settings.allow_exec {
+            return Err(refused(exec));
+        }
+        access.exec = Some(resolved(path, exec));
+    }
+    Ok(())
+}
+
+fn refused(exec: &ExecConfig) -> Cause {
+    let command = exec.command.as_deref().unwrap_or_default();
+    Cause::Settings {
+        reason: format!(
+            "the kubeconfig's user gets its credentials from a program (exec: {command:?}), which would run with the \
+             rights of this service"
+        ),
+        remedy: "Set allowExec: true if you trust that kubeconfig, or use one with a token or a client certificate."
+            .into(),
+    }
+}
+
+/// Only a command with a slash in it is a path; others are looked up in `PATH` (client-go
+/// `GetAuthInfoFileReferences`).
+fn resolved(path: &Path, exec: &ExecConfig) -> ExecConfig {
+    let mut exec = exec.clone();
+    if let Some(command) = exec.command.as_mut().filter(|command| command.contains('/')) {
+        *command = relative_to(path, command).display().to_string();
+    }
+    exec
+}
+
+fn identity(path: &Path, user: &AuthInfo) -> Result<Option<Identity>, Cause> {
+    let key_data = user.client_key_data.as_ref().map(|data| data.expose_secret());
+    let chain = pem(
+        path,
+        ("client-certificate-data", user.client_certificate_data.as_deref()),
+        ("client-certificate", user.client_certificate.as_deref()),
+    )?;
+    let key = pem(
+        path,
+        ("client-key-data", key_data),
+        ("client-key", user.client_key.as_deref()),
+    )?;
+    match (chain, key) {
+        (None, None) => Ok(None),
+        (Some(chain), Some(key)) => Identity::new(&chain, &key)
+            .map(Some)
+            .map_err(|reason| local::unusable(WHAT, path, format!("client-certificate: {reason}"))),
+        (Some(_), None) => Err(local::unusable(
+            WHAT,
+            path,
+            "it has a client-certificate without its client-key".into(),
+        )),
+        (None, Some(_)) => Err(local::unusable(
+            WHAT,
+            path,
+            "it has a client-key without its client-certificate".into(),
+        )),
+    }
+}
+
+/// The data given in place, or else the file named.
+fn pem(
+    path: &Path,
+    (data_name, data): (&'static str, Option<&str>),
+    (file_name, file): (&'static str, Option<&str>),
+) -> Result<Option<Vec<u8>>, Cause> {
+    if let Some(data) = filled(data) {
+        return decoded(path, data_name, data).map(Some);
+    }
+    filled(file)
+        .map(|file| local::read_setting(file_name, &relative_to(path, file), MAX_BYTES))
+        .transpose()
+}
+
+fn decoded(path: &Path, name: &str, data: &str) -> Result<Vec<u8>, Cause> {
+    let compact: String = data.split_ascii_whitespace().collect();
+    STANDARD
+        .decode(compact)
+        .map_err(|_| local::unusable(WHAT, path, format!("{name} is not base64")))
+}
+
+fn filled(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// `as`, `as-uid`, `as-groups` (client-go `rest.ImpersonationConfig`).
+fn impersonate(access: &mut Access, user: &AuthInfo) -> Result<(), Cause> {
+    let Some(name) = filled(user.impersonate.as_deref()) else {
+        return Ok(());
+    };
+    access.header(HeaderName::from_static("impersonate-user"), name)?;
+    if let Some(uid) = filled(user.impersonate_uid.as_deref()) {
+        access.header(HeaderName::from_static("impersonate-uid"), uid)?;
+    }
+    for group in user.impersonate_groups.iter().flatten() {
+        access.header(HeaderName::from_static("impersonate-group"), group)?;
+    }
+    Ok(())
+}
