@@ -6,6 +6,7 @@ pub mod embedded;
 mod error;
 mod exec;
 mod fetch;
+mod files;
 mod jwks;
 mod kubeconfig;
 mod local;
@@ -17,7 +18,9 @@ use jiff::SignedDuration;
 use tokio::task::JoinError;
 
 use api_server::ApiServer;
+use embedded::Embedded;
 pub use error::{Asked, Cause, Phase, ReadError};
+use files::Files;
 use jwks::Jwks;
 
 use crate::ring::Listing;
@@ -29,7 +32,9 @@ pub struct Source(Adapter);
 #[derive(Debug)]
 enum Adapter {
     ApiServer(Box<ApiServer>),
+    Files(Box<Files>),
     Jwks(Box<Jwks>),
+    Embedded(Box<Embedded>),
 }
 
 impl Source {
@@ -38,7 +43,8 @@ impl Source {
         Self(match settings.clone() {
             SourceSettings::ApiServer(settings) => Adapter::ApiServer(Box::new(ApiServer::new(settings))),
             SourceSettings::Jwks(settings) => Adapter::Jwks(Box::new(Jwks::new(settings))),
-            SourceSettings::Files(_) | SourceSettings::Embedded(_) => todo!(),
+            SourceSettings::Embedded(settings) => Adapter::Embedded(Box::new(Embedded::new(settings))),
+            SourceSettings::Files(settings) => Adapter::Files(Box::new(Files::new(&settings))),
         })
     }
 
@@ -46,13 +52,18 @@ impl Source {
     pub async fn read(&mut self) -> Result<Listing, ReadError> {
         match &mut self.0 {
             Adapter::ApiServer(source) => source.read().await,
+            Adapter::Files(source) => source.read().await,
             Adapter::Jwks(source) => source.read().await,
+            Adapter::Embedded(source) => source.read().await,
         }
     }
 
     /// Waits until there is reason to read before the next turn: a watched file changed. Forever where there is none.
     pub async fn changed(&mut self) {
-        std::future::pending::<()>().await;
+        match &mut self.0 {
+            Adapter::Files(source) => source.changed().await,
+            Adapter::ApiServer(_) | Adapter::Jwks(_) | Adapter::Embedded(_) => std::future::pending().await,
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::{Cause, Phase};
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long what a plugin said is used; a refusal ends it earlier.
-pub(super) const REUSE: Duration = Duration::from_secs(300);
+pub(super) const REUSE: Duration = Duration::from_mins(5);
 
 /// What a plugin gave.
 #[derive(Clone, Deserialize)]

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 use kube::config::{AuthInfo, Cluster, ExecConfig, Kubeconfig, KubeconfigError};
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use super::access::{Access, parse_server, relative_to, roots};
 use super::fetch::{Identity, Proxy, Roots};
@@ -50,12 +50,11 @@ fn selected<'a>(
     config: &'a Kubeconfig,
     context: Option<&str>,
 ) -> Result<(&'a Cluster, Option<&'a AuthInfo>), String> {
-    let name = match context
+    let chosen = context
         .or(config.current_context.as_deref())
-        .filter(|name| !name.is_empty())
-    {
-        Some(name) => name,
-        None => return Err("it names no current-context: name the context".into()),
+        .filter(|name| !name.is_empty());
+    let Some(name) = chosen else {
+        return Err("it names no current-context: name the context".into());
     };
     let context = config
         .contexts
@@ -167,7 +166,7 @@ fn credentials(
     let token = user
         .token
         .as_ref()
-        .map(|token| token.expose_secret())
+        .map(ExposeSecret::expose_secret)
         .filter(|token| !token.is_empty());
     if let Some(file) = filled(user.token_file.as_deref()) {
         match (local::read_token(&relative_to(path, file)), token) {
@@ -182,7 +181,7 @@ fn credentials(
         let password = user
             .password
             .as_ref()
-            .map(|password| password.expose_secret())
+            .map(ExposeSecret::expose_secret)
             .unwrap_or_default();
         access.header(
             AUTHORIZATION,
@@ -220,7 +219,7 @@ fn resolved(path: &Path, exec: &ExecConfig) -> ExecConfig {
 }
 
 fn identity(path: &Path, user: &AuthInfo) -> Result<Option<Identity>, Cause> {
-    let key_data = user.client_key_data.as_ref().map(|data| data.expose_secret());
+    let key_data = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let chain = pem(
         path,
         ("client-certificate-data", user.client_certificate_data.as_deref()),

@@ -186,7 +186,7 @@ mod tests {
     fn a_token_is_one_line_of_visible_characters() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let mut reads = |content: &str| {
+        let reads = |content: &str| {
             std::fs::write(&path, content).unwrap();
             read_token(&path).map_err(|cause| cause.to_string())
         };
@@ -199,7 +199,7 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn work_that_hangs_is_not_started_a_second_time() {
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let mut blocking = Blocking::default();
@@ -209,7 +209,11 @@ mod tests {
             after,
         });
         assert_eq!(
-            blocking.run(Phase::File, after, move || drop(wait.recv())).await,
+            blocking
+                .run(Phase::File, after, move || {
+                    let _ = wait.recv();
+                })
+                .await,
             timeout
         );
         assert_eq!(blocking.run(Phase::File, after, || unreachable!()).await, timeout);

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn max_age_is_what_is_left_of_it() {
-        let cases: [(&[(&'static str, &'static str)], Option<u64>); 9] = [
+        let cases: [(&[_], Option<u64>); 9] = [
             (&[], None),
             (&[("cache-control", "public, max-age=3600")], Some(3600)),
             (&[("cache-control", "public, Max-Age=\"60\"")], Some(60)),

@@ -202,14 +202,13 @@ pub(super) fn cause_within(error: &(dyn Error + 'static)) -> Option<Cause> {
 fn cause(error: &rustls::Error) -> Cause {
     match error {
         rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => Cause::UnknownCa,
+            // A bad signature: by a key of another CA of the same name, as after a cluster was made anew.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Cause::UnknownCa,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Cause::WrongName { name: String::new() }
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Cause::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Cause::NotYetValid,
-            // Signed by a key of another CA of the same name, as after a cluster was made anew.
-            CertificateError::BadSignature => Cause::UnknownCa,
             other => Cause::Certificate {
                 reason: format!("{other:?}").chars().take(200).collect(),
             },
