@@ -1,5 +1,7 @@
 //! The rules of rotation: (ledger, listing, now) → (ledger, key set). Pure.
 
+#[cfg(test)]
+mod laws;
 mod ledger;
 mod rotation;
 mod selection;

@@ -140,14 +140,13 @@ impl Ring {
         } else {
             Vec::new()
         };
-        let is_held = |id: &KeyId| self.ledger.entry(id).is_none_or(|entry| !entry.presence.listed);
         let known = std::mem::take(&mut self.waiting);
         let heard_of = |id: KeyId| {
             known
                 .get(&id)
                 .map_or((id.clone(), now), |since| (id.clone(), *since))
         };
-        self.waiting = hidden.into_iter().filter(is_held).map(heard_of).collect();
+        self.waiting = hidden.into_iter().map(heard_of).collect();
         for id in &shown {
             self.ledger.set_listed(id, now);
         }

@@ -120,7 +120,7 @@ impl Story {
     }
 
     /// A source gives a listing that counts as a failed read.
-    pub(super) fn is_refused(mut self, name: &str, listing: &Listing) -> Self {
+    pub(super) fn counts_as_failed(mut self, name: &str, listing: &Listing) -> Self {
         self.now += REFRESH;
         let refused = self.ring.heard(&source(name), listing, self.now);
         assert!(

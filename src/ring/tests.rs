@@ -1,13 +1,15 @@
 use super::story::{REFRESH, RETENTION, hours, issuer, issuer_with, key, listing, seconds, source};
 use super::*;
 
+mod limits;
+
 #[test]
 fn nothing_is_published_before_the_first_good_listing() {
     issuer()
         .publishes("")
         .fails("s")
         .publishes("")
-        .is_refused("s", &listing(""))
+        .counts_as_failed("s", &listing(""))
         .publishes("");
 }
 
@@ -136,7 +138,7 @@ fn failures_and_incomplete_readings_say_nothing_about_absence() {
         .lists("b")
         .fails("s")
         .says("s", &incomplete)
-        .is_refused("s", &listing(""))
+        .counts_as_failed("s", &listing(""))
         .fails("s")
         .publishes("a b c")
         .lists("b c")
@@ -155,7 +157,10 @@ fn a_source_that_keeps_failing_changes_nothing_however_long() {
 
 #[test]
 fn a_listing_with_nothing_publishable_counts_as_a_failed_read() {
-    let mut story = issuer().lists("a").is_refused("s", &listing("")).publishes("a");
+    let mut story = issuer()
+        .lists("a")
+        .counts_as_failed("s", &listing(""))
+        .publishes("a");
     let refused = story
         .ring
         .heard(&source("s"), &listing(""), story.now)
@@ -165,7 +170,7 @@ fn a_listing_with_nothing_publishable_counts_as_a_failed_read() {
         "nothing publishable: no usable key, 0 quarantined; what was last read stays published"
     );
     story
-        .is_refused("s", &listing("b1 b2"))
+        .counts_as_failed("s", &listing("b1 b2"))
         .publishes("a")
         .holds("b:kid_conflict b:kid_conflict");
 }
@@ -232,6 +237,17 @@ fn two_materials_under_one_kid_where_one_is_published_the_other_waits_until_it_h
 }
 
 #[test]
+fn who_waited_for_a_kid_enters_before_the_old_key_is_listed_again() {
+    issuer()
+        .lists("a b")
+        .lists("a2 b")
+        .after(RETENTION)
+        .lists("a a2 b")
+        .publishes("a2 b")
+        .holds("a:kid_conflict");
+}
+
+#[test]
 fn two_materials_under_one_kid_where_neither_is_published_both_wait() {
     issuer()
         .lists("a1 a2 b")
@@ -280,142 +296,6 @@ fn the_last_key_goes_as_soon_as_there_is_another() {
         .publishes("a2")
         .lists("b1 a2")
         .publishes("a2 b");
-}
-
-#[test]
-fn keys_held_beyond_a_limit_enter_when_others_leave() {
-    issuer()
-        .bounded(50_000, 1)
-        .lists("a")
-        .lists("b c")
-        .publishes("~a")
-        .holds("b:key_limit c:key_limit")
-        .after(RETENTION)
-        .publishes("b")
-        .holds("c:key_limit");
-}
-
-#[test]
-fn beyond_the_limit_of_keys_new_ones_are_held() {
-    let names: Vec<_> = (0..=100)
-        .map(|number| format!("k{}z", char::from_u32('à' as u32 + number).unwrap()))
-        .collect();
-    let mut story = issuer().lists(&names.join(" "));
-    let key_set = story.ring.key_set(story.now);
-    assert_eq!((key_set.keys.len(), key_set.quarantined.len()), (100, 1));
-    assert_eq!(key_set.quarantined[0].reason.label(), "key_limit");
-    assert_eq!(
-        story.ring.ledger().entries().len(),
-        100,
-        "what is held takes no room in the ledger"
-    );
-}
-
-#[test]
-fn a_source_with_a_new_key_at_every_read_keeps_a_small_ledger() {
-    let mut story = issuer().bounded(50_000, 10);
-    for number in 0_u8..250 {
-        let keys = vec![crate::key::fake::key(&format!("{number:03}"), number), key("a")];
-        story = story
-            .after(seconds(10))
-            .says("s", &Listing { keys, ..listing("") });
-    }
-    assert_eq!(story.ring.key_set(story.now).keys.len(), 10);
-    assert_eq!(story.ring.ledger().entries().len(), 10);
-}
-
-/// Room for exactly so many keys of the tests, all of one size.
-fn room_for(keys: usize) -> usize {
-    r#"{"keys":[]}"#.len() + keys * key("a").jwk().len() + keys - 1
-}
-
-#[test]
-fn the_size_limit_is_that_of_the_document() {
-    let mut story = issuer()
-        .bounded(room_for(3), 100)
-        .lists("a b c")
-        .publishes("a b c");
-    let profile = crate::publication::fake::profile("https://oidc.example.com");
-    let key_set = story.ring.key_set(story.now);
-    let publication = crate::publication::build(&profile, &key_set).unwrap();
-    assert_eq!(publication.jwks.identity.body.len(), room_for(3));
-    story
-        .bounded(room_for(3) - 1, 100)
-        .publishes("a b")
-        .holds("c:size_limit");
-}
-
-#[test]
-fn retained_keys_give_way_longest_absent_first_and_come_back_when_there_is_room() {
-    issuer()
-        .bounded(room_for(3), 100)
-        .lists("a b c")
-        .after(hours(1))
-        .lists("b c")
-        .after(hours(1))
-        .lists("c")
-        .publishes("c ~a ~b")
-        .lists("c d")
-        .publishes("c d ~b")
-        .holds("a:size_limit")
-        .lists("c d e")
-        .publishes("c d e")
-        .after(hours(1))
-        .lists("e")
-        .publishes("e ~c ~d")
-        .after(hours(46) - seconds(1))
-        .publishes("e ~c ~d")
-        .holds("a:size_limit b:size_limit")
-        .after(hours(3) + seconds(1))
-        .publishes("e");
-}
-
-#[test]
-fn a_retained_key_that_gave_way_is_published_again_when_there_is_room() {
-    issuer()
-        .bounded(room_for(2), 100)
-        .lists("a b")
-        .lists("b")
-        .publishes("b ~a")
-        .lists("b c")
-        .publishes("b c")
-        .after(hours(1))
-        .lists("c b")
-        .bounded(room_for(3), 100)
-        .publishes("b c ~a");
-}
-
-#[test]
-fn listed_keys_that_alone_are_too_large_are_held_those_first_seen_last() {
-    issuer()
-        .bounded(room_for(2), 100)
-        .lists("y")
-        .after(seconds(10))
-        .lists("y x")
-        .after(seconds(10))
-        .lists("y x a")
-        .after(seconds(10))
-        .publishes("x y")
-        .lists("y x a b")
-        .publishes("x y")
-        .holds("a:size_limit b:size_limit")
-        .lists("x a b")
-        .publishes("a x")
-        .holds("b:size_limit y:size_limit");
-}
-
-#[test]
-fn a_key_that_returns_does_not_take_the_place_of_a_published_one() {
-    issuer()
-        .bounded(room_for(2), 100)
-        .lists("a b")
-        .lists("b")
-        .after(hours(60))
-        .lists("b c")
-        .publishes("b c")
-        .lists("a b c")
-        .publishes("b c")
-        .holds("a:size_limit");
 }
 
 #[test]
