@@ -294,3 +294,6 @@ pub(crate) fn level(text: &str) -> Result<String, String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,10 @@ pub(super) fn read(root: &Mapping<'_>) -> Option<Limits> {
     let usual = Limits::default();
     let time = |name, usual, most| limits.read(name, |field| seconds(field, most)).or(usual);
     let number = |name, usual, range| limits.read(name, |field| field.number(range)).or(usual);
-    let count =
-        |name, usual, range| Some(usize::try_from(number(name, u32::try_from(usual).ok()?, range)?).ok()?);
+    let count = |name, usual, range| {
+        let number = number(name, u32::try_from(usual).ok()?, range)?;
+        usize::try_from(number).ok()
+    };
     Some(Limits {
         max_connections: count("maxConnections", usual.max_connections, 1..=1_000_000)?,
         handshake_timeout: time("handshakeTimeout", usual.handshake_timeout, 120)?,

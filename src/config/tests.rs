@@ -1,0 +1,403 @@
+mod overlay;
+
+use std::path::Path;
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::edge::TlsSettings;
+use crate::source::SourceSettings;
+
+/// Reads a configuration as from /etc/oidc-issuer/config.yaml, with the state folder /state.
+fn read_with(yaml: &str, overlay: &Overlay) -> Result<Settings, Problems> {
+    let tree = tree::parse(yaml.as_bytes()).unwrap();
+    read(
+        Some("config.yaml"),
+        tree,
+        Path::new("/etc/oidc-issuer"),
+        overlay,
+        Path::new("/state"),
+    )
+}
+
+fn taken(yaml: &str) -> Settings {
+    read_with(yaml, &Overlay::default()).unwrap()
+}
+
+/// The problems as `path: message`.
+fn refused(yaml: &str) -> Vec<String> {
+    let problems = read_with(yaml, &Overlay::default()).unwrap_err();
+    problems
+        .list
+        .iter()
+        .map(|problem| format!("{}: {}", problem.place, problem.message))
+        .collect()
+}
+
+#[track_caller]
+fn assert_refused(yaml: &str, path: &str, told: &str) {
+    let problems = refused(yaml);
+    let found = problems
+        .iter()
+        .any(|problem| problem.starts_with(&format!("{path}: ")) && problem.contains(told));
+    assert!(found, "no {path:?} with {told:?} in {problems:#?}");
+}
+
+fn issuer_with(fields: &str) -> String {
+    format!("issuers:\n- issuer: https://a.example\n  sources: [files: {{paths: [a.pem]}}]\n{fields}\n")
+}
+
+fn flags(set: impl FnOnce(&mut Overlay)) -> Overlay {
+    let mut overlay = Overlay::default();
+    set(&mut overlay);
+    overlay
+}
+
+fn said(by: &str, value: &str) -> Said {
+    Said {
+        by: by.to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+const MINIMAL: &str = "issuers:\n- issuer: https://a.example\n  sources:\n  - files: {paths: [keys/*.pem]}\n";
+
+#[test]
+fn the_defaults_are_those_of_the_documentation() {
+    let settings = taken(MINIMAL);
+    let issuer = &settings.issuers[0];
+    assert_eq!(issuer.profile.jwks_uri.as_str(), "https://a.example/jwks");
+    assert_eq!(
+        issuer.profile.jwks_content_type.to_str().unwrap(),
+        "application/jwk-set+json"
+    );
+    assert!(issuer.required);
+    assert_eq!(issuer.refresh, SignedDuration::from_secs(10));
+    assert_eq!(issuer.token_lifetime, SignedDuration::from_hours(24));
+    assert_eq!(issuer.rules.retention, SignedDuration::from_hours(49));
+    assert_eq!(issuer.sources[0].confirmation, 1);
+    assert_eq!(settings.listeners.len(), 1);
+    assert_eq!(settings.listeners[0].address.to_string(), "[::]:8443");
+    assert!(settings.listeners[0].hsts);
+    assert_eq!(settings.admin.to_string(), "127.0.0.1:9180");
+    assert_eq!(settings.state_dir, Path::new("/state"));
+    assert_eq!(settings.logging.level, "info");
+    assert_eq!(settings.limits, Limits::default());
+}
+
+#[test]
+fn api_servers_and_jwks_are_confirmed_by_three_reads_files_by_one() {
+    let yaml = "issuers:\n- issuer: https://a.example\n  sources:\n  - apiServer:\n  - jwks: {url: https://b.example/jwks}\n  - embedded: {}\n";
+    let issuers = taken(yaml).issuers;
+    let confirmations: Vec<_> = issuers[0]
+        .sources
+        .iter()
+        .map(|source| source.confirmation)
+        .collect();
+    assert_eq!(confirmations, [3, 3, 1]);
+    let issuers = taken(&yaml.replace("  sources", "  confirmation: 5\n  sources")).issuers;
+    assert!(issuers[0].sources.iter().all(|source| source.confirmation == 5));
+}
+
+#[test]
+fn paths_in_a_file_start_at_its_folder_and_flags_where_the_shell_is() {
+    let settings = taken(MINIMAL);
+    let SourceSettings::Files(files) = &settings.issuers[0].sources[0].settings else {
+        panic!("no files");
+    };
+    assert_eq!(files.paths, ["/etc/oidc-issuer/keys/*.pem"]);
+    let overlay = flags(|flags| flags.keys = vec![said("--keys", "b.pem")]);
+    let settings = read_with(MINIMAL, &overlay).unwrap();
+    let SourceSettings::Files(files) = &settings.issuers[0].sources[0].settings else {
+        panic!("no files");
+    };
+    assert_eq!(files.paths, ["b.pem"]);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line() {
+    let yaml = "issuers:\n- issuer: ftp://a.example\n  jwks_uri: x\n  refresh: 5\nadmin: {adress: x}\n";
+    let problems = read_with(yaml, &Overlay::default()).unwrap_err();
+    let places: Vec<_> = problems
+        .list
+        .iter()
+        .map(|problem| (problem.line, problem.place.as_str()))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (Some(2), "issuers[0]"),
+            (Some(2), "issuers[0].issuer"),
+            (Some(3), "issuers[0].jwks_uri"),
+            (Some(4), "issuers[0].refresh"),
+            (Some(5), "admin.adress"),
+        ]
+    );
+    insta::assert_snapshot!(problems);
+}
+
+#[test]
+fn a_configuration_without_issuers_is_an_error() {
+    for yaml in ["admin:\n", "issuers:\n", "issuers: []\n"] {
+        let problems = refused(yaml);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].contains("a configuration without an issuer serves nothing"),
+            "{problems:?}"
+        );
+    }
+    assert_refused("- a\n", "", "is a list, but should be a mapping");
+    assert_refused("issuers: {}\n", "issuers", "should be a list");
+    assert_refused("issuers: [x]\n", "issuers[0]", "is text, but should be a mapping");
+}
+
+#[test]
+fn a_field_given_twice_is_told() {
+    assert_refused(
+        &format!("{MINIMAL}admin: {{}}\nadmin: {{}}\n"),
+        "admin",
+        "given twice",
+    );
+}
+
+#[test]
+fn retention_covers_the_token_the_cache_and_five_minutes() {
+    // 24h + (300s + 86400s) + 5m
+    assert_refused(
+        &issuer_with("  retention: 48h9m"),
+        "issuers[0].retention",
+        "is 48h9m, but must be at least 48h10m: tokenLifetime 24h + cache lifetime of the JWKS 24h5m",
+    );
+    let settings = taken(&issuer_with("  retention: 48h10m"));
+    assert_eq!(
+        settings.issuers[0].rules.retention,
+        SignedDuration::from_mins(48 * 60 + 10)
+    );
+    let settings = taken(&issuer_with("  tokenLifetime: 365d"));
+    assert_eq!(
+        settings.issuers[0].rules.retention,
+        SignedDuration::from_mins(365 * 24 * 60 + 24 * 60 + 10),
+        "not given, it is the sum"
+    );
+    assert_refused(
+        &issuer_with("  tokenLifetime: 366d"),
+        "issuers[0].tokenLifetime",
+        "from 1m to 8760h",
+    );
+}
+
+#[test]
+fn refresh_is_at_most_the_max_age_of_the_jwks() {
+    assert_refused(
+        &issuer_with("  refresh: 301s"),
+        "issuers[0].refresh",
+        "refresh 5m1s is longer than cache.jwks.maxAge 5m",
+    );
+    assert_refused(
+        &issuer_with("  cache: {jwks: {maxAge: 9s}}"),
+        "issuers[0]",
+        "refresh 10s is longer than cache.jwks.maxAge 9s",
+    );
+    taken(&issuer_with("  refresh: 5m"));
+}
+
+#[test]
+fn an_invalid_duration_is_told_once_and_no_sum_is_made_of_it() {
+    let problems = refused(&issuer_with("  tokenLifetime: forever\n  retention: 1h"));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+#[test]
+fn what_is_not_in_this_release_is_said_so() {
+    for (fields, path) in [
+        ("  newKeys: approve", "issuers[0].newKeys"),
+        ("  confirmation: 10m", "issuers[0].confirmation"),
+        ("  confirmation: manual", "issuers[0].confirmation"),
+        ("store: {kubernetes: {}}", "store.kubernetes"),
+    ] {
+        assert_refused(&issuer_with(fields), path, "is not in this release");
+    }
+    taken(&issuer_with("  newKeys: publish\nstore: {memory: {}}"));
+}
+
+#[test]
+fn a_source_is_of_one_kind() {
+    let source = |source: &str| format!("issuers:\n- issuer: https://a.example\n  sources:\n  - {source}\n");
+    let path = "issuers[0].sources[0]";
+    assert_refused(
+        &source("{files: {paths: [a]}, jwks: {url: https://b}}"),
+        path,
+        "files and jwks at once",
+    );
+    assert_refused(&source("{}"), path, "names no source");
+    assert_refused(&source("embedded"), path, "write `- embedded: {}`");
+    assert_refused(&source("files: {}"), &format!("{path}.files"), "has no `paths`");
+    assert_refused(
+        &source("jwks: {url: http://b.example/}"),
+        &format!("{path}.jwks.url"),
+        "is not https",
+    );
+    assert_refused(
+        &source("jwks: {url: \"https://u:p@b.example/\"}"),
+        &format!("{path}.jwks.url"),
+        "tokenFile",
+    );
+    assert_refused(
+        &source("apiServer: {context: prod}"),
+        &format!("{path}.apiServer.context"),
+        "only beside `kubeconfig`",
+    );
+    assert_refused(
+        &source("files: {paths: [\"a[\"]}"),
+        &format!("{path}.files.paths[0]"),
+        "is no glob",
+    );
+    assert_refused(
+        &source("files: {paths: [a]}\n    claims: [\"\"]"),
+        &format!("{path}.claims[0]"),
+        "is empty",
+    );
+    taken(&source("jwks: {url: \"http://127.0.0.1:1/jwks\"}"));
+}
+
+#[test]
+fn issuers_that_would_share_a_path_are_refused() {
+    let yaml = "issuers:\n- {issuer: https://a.example/x, sources: [apiServer: {}]}\n- {issuer: https://a.example/x/, sources: [apiServer: {}]}\n";
+    assert_refused(yaml, "issuers[1]", "collide");
+}
+
+#[test]
+fn members_of_discovery_that_the_service_writes_are_refused() {
+    assert_refused(
+        &issuer_with("  discovery: {jwks_uri: x}"),
+        "issuers[0].discovery.jwks_uri",
+        "from `jwksUri`",
+    );
+    let settings = taken(&issuer_with(
+        "  discovery: {claims_supported: [sub, iss], b: {c: 1.5}, d: true, e: ~}",
+    ));
+    let extra = serde_json::to_string(&settings.issuers[0].profile.extra).unwrap();
+    assert_eq!(
+        extra,
+        r#"{"claims_supported":["sub","iss"],"b":{"c":1.5},"d":true,"e":null}"#
+    );
+}
+
+#[test]
+fn announced_algorithms_are_those_that_can_be_published() {
+    assert_refused(
+        &issuer_with("  announcedAlgorithms: [ES256, EdDSA]"),
+        "issuers[0].announcedAlgorithms[1]",
+        "unknown",
+    );
+    let settings = taken(&issuer_with("  announcedAlgorithms: [ES256]"));
+    assert_eq!(settings.issuers[0].profile.announced[0].as_str(), "ES256");
+}
+
+#[test]
+fn listeners_need_an_address_of_their_own_and_a_whole_certificate() {
+    let with = |listeners: &str| format!("{MINIMAL}listeners: {listeners}\n");
+    for (listeners, path, told) in [
+        ("[]", "listeners", "empty list"),
+        ("[{}]", "listeners[0]", "has no `address`"),
+        ("[{address: \"host:1\"}]", "listeners[0].address", "is no address"),
+        (
+            "[{address: \":80\"}, {address: \"[::]:80\"}]",
+            "listeners[1]",
+            "like another listener",
+        ),
+        (
+            "[{address: \":80\", tls: {}}]",
+            "listeners[0].tls",
+            "names no certificate",
+        ),
+        (
+            "[{address: \":80\", tls: {certFile: a}}]",
+            "listeners[0].tls",
+            "has no `keyFile`",
+        ),
+        (
+            "[{address: \":80\", tls: {certFile: a, keyFile: b, selfSigned: {}}}]",
+            "listeners[0].tls",
+            "at once",
+        ),
+        (
+            "[{address: \":80\", tls: {selfSigned: {}}, hsts: false}]",
+            "listeners[0].hsts",
+            "always sent on TLS",
+        ),
+    ] {
+        assert_refused(&with(listeners), path, told);
+    }
+    let settings = taken(&with(
+        "[{address: \":80\", hsts: true}, {address: \"localhost:81\"}]",
+    ));
+    assert_eq!(settings.listeners[0].address.to_string(), "[::]:80");
+    assert!(settings.listeners[0].hsts);
+    assert_eq!(settings.listeners[1].address.to_string(), "127.0.0.1:81");
+    assert!(!settings.listeners[1].hsts);
+}
+
+#[test]
+fn the_admin_listener_is_never_one_of_the_edge() {
+    let yaml = format!("{MINIMAL}listeners: [{{address: \"[::]:9180\"}}]\nadmin: {{address: \":9180\"}}\n");
+    assert_refused(&yaml, "admin.address", "must not face the internet");
+}
+
+#[test]
+fn a_self_signed_certificate_is_for_the_hosts_of_the_issuers() {
+    let settings = taken(MINIMAL);
+    let TlsSettings::SelfSigned { folder, names } = settings.listeners_to_open().remove(0).tls.unwrap()
+    else {
+        panic!("not self-signed");
+    };
+    assert_eq!(
+        (folder.as_path(), names.as_slice()),
+        (Path::new("/state/tls"), &["a.example".to_owned()][..])
+    );
+}
+
+#[test]
+fn a_new_issuer_needs_no_restart_but_a_new_listener_does() {
+    let old = taken(MINIMAL);
+    let more = MINIMAL.replace(
+        "issuers:",
+        "issuers:\n- {issuer: https://b.example, sources: [apiServer: {}]}",
+    );
+    assert!(old.needing_restart(&taken(&more)).is_empty());
+    let other = taken(&format!(
+        "{MINIMAL}listeners: [{{address: \":1\"}}]\nadmin: {{address: \":2\"}}\nstateDir: /s\n"
+    ));
+    assert_eq!(
+        old.needing_restart(&other),
+        ["listeners", "admin.address", "stateDir"]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
+    let load = |file: &Path| {
+        load(Some(file), &Overlay::default(), Path::new("/state"))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(load(Path::new("/nowhere.yaml")).contains("/nowhere.yaml\n  - does not exist"));
+    assert!(load(Path::new("/")).contains("is a folder"));
+    assert!(load(Path::new("/dev/zero")).contains("larger than 1024 KiB"));
+    assert!(load(Path::new("/dev/null")).contains("is empty"));
+}
+
+mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(issuers|sources|files|[a-z]|[-:{}\\[\\],\\n *&#\"']| ){0,80}") {
+            if let Ok(tree) = tree::parse(text.as_bytes()) {
+                let _ = read(Some("x"), tree, Path::new(""), &Overlay::default(), Path::new("/state"));
+            }
+        }
+    }
+}
