@@ -147,6 +147,11 @@ pub fn parse_address(said: &Said) -> Result<SocketAddr, Problems> {
     })
 }
 
+/// Checks the URL of a JWKS source that an argument says.
+pub fn parse_source_url(text: &str) -> Result<String, String> {
+    sources::https_or_loopback(text)
+}
+
 /// Parses a duration that a flag says.
 pub fn parse_duration(text: &str) -> Result<jiff::SignedDuration, String> {
     duration::parse(text).ok_or_else(|| duration::SHAPE.to_owned())

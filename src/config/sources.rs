@@ -181,7 +181,7 @@ fn timeout(mapping: &Mapping<'_>) -> Option<SignedDuration> {
 }
 
 /// A URL that keys may be read from: https, or plain http on loopback (a test, a proxy beside us).
-fn https_or_loopback(text: &str) -> Result<String, String> {
+pub(super) fn https_or_loopback(text: &str) -> Result<String, String> {
     let url =
         Url::parse(text).map_err(|error| format!("`{text}` is no URL ({error}): write https://host/path"))?;
     let loopback = match url.host() {

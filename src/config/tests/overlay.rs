@@ -53,7 +53,10 @@ fn an_issuer_without_a_source_means_the_pods_cluster_in_a_pod_and_is_refused_els
     };
     let settings = in_pod(true).unwrap();
     let source = &settings.issuers[0].sources[0];
-    assert_eq!(source.settings, SourceSettings::ApiServer(ApiServerSettings::default()));
+    assert_eq!(
+        source.settings,
+        SourceSettings::ApiServer(ApiServerSettings::default())
+    );
     assert_eq!(source.claims, ["https://old.example"]);
     let problems = in_pod(false).unwrap_err().to_string();
     for choice in ["--keys", "--kubeconfig", "--from-jwks", "--config"] {

@@ -1,0 +1,160 @@
+//! What was found: the keys that would be published, what would be held back, what could not be read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::subject::Subject;
+use super::token::Token;
+use crate::key::{KeyId, PublicKey, Quarantined};
+use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
+use crate::source::{ReadError, Source};
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// The issuer that an API server names.
+    pub(super) issuer: Option<String>,
+    /// In the order of publication.
+    pub(super) keys: Vec<Found>,
+    pub(super) quarantined: Vec<Quarantined>,
+    pub(super) failed: Vec<Failed>,
+    pub(super) token: Option<Token>,
+}
+
+/// A key that would be published.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) key: PublicKey,
+    /// The files or sources that list it.
+    pub(super) from: Vec<String>,
+}
+
+/// A source that could not be read.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) from: String,
+    pub(super) reason: String,
+}
+
+impl Findings {
+    /// Reads every subject once, and asks the rules of rotation what would be published.
+    pub(super) async fn gather(subjects: Vec<Subject>, now: Timestamp) -> Self {
+        let mut findings = Self::default();
+        let mut origins: BTreeMap<KeyId, Vec<String>> = BTreeMap::new();
+        let ids = subjects.iter().map(|subject| (id(subject), 1));
+        // Nothing has been published before, so nothing is retained.
+        let rules = Rules::new(SignedDuration::ZERO);
+        let mut ring = Ring::new(rules, ids, Ledger::default());
+        for subject in &subjects {
+            let listing = match Source::new(&subject.settings).read().await {
+                Ok(listing) => listing,
+                Err(error) => {
+                    findings.fail(&subject.name, &error);
+                    continue;
+                }
+            };
+            if subject.parts.is_empty() {
+                add_origin(&mut origins, &listing, &subject.name);
+            }
+            for (file, settings) in &subject.parts {
+                if let Ok(part) = Source::new(settings).read().await {
+                    add_origin(&mut origins, &part, file);
+                }
+            }
+            findings.quarantined.extend(listing.quarantined.iter().cloned());
+            if findings.issuer.is_none() {
+                findings.issuer.clone_from(&listing.issuer);
+            }
+            // A listing without a usable key is told by what is quarantined in it.
+            let _ = ring.heard(&id(subject), &listing, now);
+        }
+        let set = ring.key_set(now);
+        findings.quarantined.extend(set.quarantined);
+        findings.keys = set
+            .keys
+            .into_iter()
+            .map(|published| Found {
+                from: origins.remove(published.key.id()).unwrap_or_default(),
+                key: published.key,
+            })
+            .collect();
+        findings
+    }
+
+    fn fail(&mut self, name: &str, error: &ReadError) {
+        self.failed.push(Failed {
+            from: name.to_owned(),
+            reason: error.to_string(),
+        });
+    }
+
+    /// For scripts; docs/configuration.md tells the shape.
+    pub(super) fn to_json(&self) -> Value {
+        let keys: Vec<_> = self.keys.iter().map(Found::to_json).collect();
+        let quarantined: Vec<_> = self
+            .quarantined
+            .iter()
+            .map(|held| {
+                json!({
+                    "entry": held.entry,
+                    "kid": held.kid,
+                    "reason": held.reason.to_string(),
+                    "label": held.reason.label(),
+                })
+            })
+            .collect();
+        let failed: Vec<_> = self
+            .failed
+            .iter()
+            .map(|failed| json!({ "from": failed.from, "reason": failed.reason }))
+            .collect();
+        let mut all = json!({
+            "issuer": self.issuer,
+            "keys": keys,
+            "quarantined": quarantined,
+            "failed": failed,
+        });
+        if let (Some(token), Some(all)) = (&self.token, all.as_object_mut()) {
+            all.insert("token".to_owned(), token.to_json());
+        }
+        all
+    }
+}
+
+impl Found {
+    fn to_json(&self) -> Value {
+        let jwk: Value = serde_json::from_str(self.key.jwk()).unwrap_or_default();
+        let mut found = json!({
+            "kid": self.key.kid(),
+            "alg": self.key.algorithm().as_str(),
+            "kty": jwk["kty"],
+        });
+        let described = self.key.describe();
+        let bits = described
+            .strip_prefix("RSA ")
+            .and_then(|bits| bits.parse::<u32>().ok());
+        let size = match bits {
+            Some(bits) => ("bits", json!(bits)),
+            None => ("crv", jwk["crv"].clone()),
+        };
+        if let Some(found) = found.as_object_mut() {
+            found.insert(size.0.to_owned(), size.1);
+            found.insert("from".to_owned(), json!(self.from));
+            found.insert("jwk".to_owned(), jwk);
+        }
+        found
+    }
+}
+
+fn id(subject: &Subject) -> SourceId {
+    SourceId(Arc::from(subject.name.as_str()))
+}
+
+fn add_origin(origins: &mut BTreeMap<KeyId, Vec<String>>, listing: &Listing, name: &str) {
+    for key in &listing.keys {
+        origins.entry(key.id().clone()).or_default().push(name.to_owned());
+    }
+}

@@ -1,0 +1,96 @@
+//! What is inspected.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use crate::source::{FilesSettings, SourceSettings};
+
+/// A source, as a service would read it.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// What the user calls it.
+    pub(super) name: String,
+    pub(super) settings: SourceSettings,
+    /// Its files, each with the settings to read it alone: to tell which key is in which.
+    pub(super) parts: Vec<(String, SourceSettings)>,
+}
+
+impl Subject {
+    pub(super) fn source(name: &str, settings: SourceSettings) -> Self {
+        Self {
+            name: name.to_owned(),
+            settings,
+            parts: Vec::new(),
+        }
+    }
+
+    /// Files and globs: together one source, as they would be in a configuration.
+    pub(super) fn files(named: &[String]) -> anyhow::Result<Self> {
+        let mut paths = Vec::new();
+        let mut parts = Vec::new();
+        for name in named {
+            // A name that is there is meant as it is, whatever characters it has.
+            if Path::new(name).exists() {
+                let path = glob::Pattern::escape(name);
+                parts.push((name.clone(), only(path.clone())));
+                paths.push(path);
+                continue;
+            }
+            for path in glob::glob(name).map_err(|error| anyhow!("{name} is no glob: {error}"))? {
+                let Some(path) = path.ok().and_then(|path| path.to_str().map(str::to_owned)) else {
+                    continue;
+                };
+                parts.push((path.clone(), only(glob::Pattern::escape(&path))));
+            }
+            paths.push(name.clone());
+        }
+        Ok(Self {
+            name: named.join(", "),
+            settings: SourceSettings::Files(FilesSettings { paths }),
+            parts,
+        })
+    }
+}
+
+fn only(path: String) -> SourceSettings {
+    SourceSettings::Files(FilesSettings { paths: vec![path] })
+}
+
+/// Whether a file is a kubeconfig rather than a key file.
+pub(super) fn is_kubeconfig(name: &str) -> bool {
+    let mut start = Vec::new();
+    let read = std::fs::metadata(name)
+        .ok()
+        .filter(std::fs::Metadata::is_file)
+        .and_then(|_| std::fs::File::open(name).ok())
+        .is_some_and(|file| file.take(1024 * 1024).read_to_end(&mut start).is_ok());
+    let text = String::from_utf8_lossy(&start);
+    let kind = |line: &str| {
+        let line: String = line.chars().filter(|c| !" \"',".contains(*c)).collect();
+        line == "kind:Config" || line == "{kind:Config" || line.contains(",kind:Config")
+    };
+    read && (text.lines().any(kind) || text.contains("\"kind\":\"Config\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_is_told_from_a_key_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |content: &str| {
+            let path = folder.path().join("file");
+            std::fs::write(&path, content).unwrap();
+            is_kubeconfig(path.to_str().unwrap())
+        };
+        assert!(named("apiVersion: v1\nkind: Config\nclusters: []\n"));
+        assert!(named(r#"{"apiVersion":"v1","kind":"Config"}"#));
+        assert!(!named("-----BEGIN PUBLIC KEY-----\n"));
+        assert!(!named(r#"{"keys":[]}"#));
+        assert!(!is_kubeconfig("/nowhere"));
+        assert!(!is_kubeconfig("/"));
+    }
+}

@@ -1,0 +1,204 @@
+//! What a token claims, and whether a verifier would find its issuer and key published.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::findings::Found;
+use super::verify;
+use crate::config::show_duration;
+
+/// Tokens are a few kilobytes; HTTP servers take headers of 8 to 16.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// A token, and what is to be said of it.
+#[derive(Debug)]
+pub(super) struct Token {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    /// Whether its `iss` is the issuer; `None` where no issuer is known.
+    issuer_published: Option<bool>,
+    kid_published: bool,
+    /// Whether the key of its `kid` has signed it; `None` where there is no such key.
+    signature_valid: Option<bool>,
+    lifetime: Option<SignedDuration>,
+    warnings: Vec<String>,
+}
+
+/// Reads a token from a file, or from standard input (`-`).
+pub(super) fn read(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(MAX_BYTES).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|opened| opened.take(MAX_BYTES).read_to_string(&mut text))
+    };
+    read.with_context(|| format!("--token: {} cannot be read", file.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+impl Token {
+    /// Takes a token apart and holds it against the keys and the issuer.
+    pub(super) fn judge(
+        token: &str,
+        issuer: Option<&str>,
+        keys: &[Found],
+        longest: SignedDuration,
+        now: Timestamp,
+    ) -> anyhow::Result<Self> {
+        let parts: Vec<_> = token.split('.').collect();
+        let [header, claims, signature] = parts.as_slice() else {
+            bail!("--token: not a token: three parts with dots between are expected (RFC 7515 section 3.1)");
+        };
+        let message = format!("{header}.{claims}");
+        let (header, claims) = (object(header, "header")?, object(claims, "claims")?);
+        let signature = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_| anyhow!("--token: not a token: its signature is not base64url"))?;
+        let text =
+            |of: &Map<String, Value>, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+        let kid = text(&header, "kid");
+        let key = keys.iter().find(|found| Some(found.key.kid()) == kid.as_deref());
+        let iss = text(&claims, "iss");
+        let time = |name: &str| claims.get(name).and_then(Value::as_i64);
+        let lifetime = time("exp")
+            .zip(time("iat"))
+            .map(|(end, start)| SignedDuration::from_secs(end.saturating_sub(start)));
+        let mut judged = Self {
+            issuer_published: issuer.map(|issuer| text(&claims, "iss") == Some(issuer)),
+            kid_published: key.is_some(),
+            signature_valid: key.map(|found| {
+                text(&header, "alg") == Some(found.key.algorithm().as_str())
+                    && verify::is_signed_by(&found.key, message.as_bytes(), &signature)
+            }),
+            lifetime,
+            warnings: Vec::new(),
+            header,
+            claims,
+        };
+        judged.warnings = judged.warnings(issuer, longest, now).collect();
+        Ok(judged)
+    }
+
+    fn warnings(
+        &self,
+        issuer: Option<&str>,
+        longest: SignedDuration,
+        now: Timestamp,
+    ) -> impl Iterator<Item = String> {
+        let time = |name: &str| {
+            let seconds = self.claims.get(name).and_then(Value::as_i64);
+            seconds.and_then(|seconds| Timestamp::from_second(seconds).ok())
+        };
+        let expired = time("exp").filter(|end| *end <= now);
+        let early = time("nbf").filter(|start| *start > now);
+        let long = self.lifetime.filter(|lifetime| *lifetime > longest);
+        [
+            self.about_issuer(issuer),
+            self.about_key(),
+            expired.map(|end| format!("it expired at {end}")),
+            early.map(|start| format!("it is valid only from {start}: does the clock of this machine agree?")),
+            long.map(|lifetime| {
+                format!(
+                    "it lives {}, longer than tokenLifetime {}: after a rotation its key may be gone before it \
+                     expires; raise tokenLifetime, or lower `expirationSeconds` or \
+                     --service-account-max-token-expiration",
+                    show_duration(lifetime),
+                    show_duration(longest)
+                )
+            }),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn about_issuer(&self, issuer: Option<&str>) -> Option<String> {
+        let Some(iss) = text(&self.claims, "iss") else {
+            return Some("it names no issuer (`iss`): no verifier can find its keys".to_owned());
+        };
+        let Some(issuer) = issuer else {
+            return Some("whether its issuer is published is not known: name yours with --issuer".to_owned());
+        };
+        if iss == issuer {
+            return None;
+        }
+        if iss.trim_end_matches('/') == issuer.trim_end_matches('/') {
+            return Some(format!(
+                "its `iss` {iss} differs from {issuer} by a slash: verifiers refuse it"
+            ));
+        }
+        Some(format!(
+            "its `iss` is {iss}, but the issuer is {issuer}: verifiers refuse it"
+        ))
+    }
+
+    fn about_key(&self) -> Option<String> {
+        let Some(kid) = text(&self.header, "kid") else {
+            return Some("it names no key (`kid`)".to_owned());
+        };
+        match self.signature_valid {
+            Some(true) => None,
+            Some(false) => Some(format!(
+                "its signature is not that of the key {kid}: verifiers refuse it"
+            )),
+            None => Some(format!("its key {kid} is not published: verifiers refuse it")),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "header": self.header,
+            "claims": self.claims,
+            "issuerPublished": self.issuer_published,
+            "kidPublished": self.kid_published,
+            "signatureValid": self.signature_valid,
+            "lifetimeSeconds": self.lifetime.map(|lifetime| lifetime.as_secs()),
+            "warnings": self.warnings,
+        })
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let yes = |said| match said {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "not known",
+        };
+        writeln!(f, "The token:")?;
+        let claims = serde_json::to_string_pretty(&self.claims).unwrap_or_default();
+        for line in claims.lines() {
+            writeln!(f, "  {line}")?;
+        }
+        writeln!(f, "  issuer published: {}", yes(self.issuer_published))?;
+        writeln!(f, "  key published:    {}", yes(Some(self.kid_published)))?;
+        writeln!(f, "  signature right:  {}", yes(self.signature_valid))?;
+        if let Some(lifetime) = self.lifetime {
+            writeln!(f, "  lives:            {}", show_duration(lifetime))?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+fn text<'a>(of: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    of.get(name).and_then(Value::as_str)
+}
+
+fn object(part: &str, what: &str) -> anyhow::Result<Map<String, Value>> {
+    let bytes = URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| anyhow!("--token: not a token: its {what} is not base64url"))?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => bail!("--token: not a token: its {what} is no JSON object"),
+    }
+}
