@@ -61,11 +61,8 @@ impl Token {
         let signature = URL_SAFE_NO_PAD
             .decode(signature)
             .map_err(|_| anyhow!("--token: not a token: its signature is not base64url"))?;
-        let text =
-            |of: &Map<String, Value>, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
         let kid = text(&header, "kid");
-        let key = keys.iter().find(|found| Some(found.key.kid()) == kid.as_deref());
-        let iss = text(&claims, "iss");
+        let key = keys.iter().find(|found| Some(found.key.kid()) == kid);
         let time = |name: &str| claims.get(name).and_then(Value::as_i64);
         let lifetime = time("exp")
             .zip(time("iat"))
