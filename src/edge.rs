@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -164,10 +165,13 @@ impl Edge {
         }
         shutdown.cancelled().await;
         drain.begin();
-        while doors.join_next().await.is_some() {}
-        // Every connection holds one permit until its end.
-        let all = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
-        if timeout(limits.drain_timeout, connections.acquire_many(all))
+        let drained = async {
+            while doors.join_next().await.is_some() {}
+            // Every connection holds one permit until its end.
+            let all = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
+            let _ = connections.acquire_many(all).await;
+        };
+        if timeout(limits.drain_timeout + Duration::from_secs(1), drained)
             .await
             .is_err()
         {

@@ -56,6 +56,7 @@ pub(super) fn connections_allowed(wanted: usize) -> usize {
 }
 
 /// Accepts connections until `shutdown`, then those that the kernel has already; then the socket is closed.
+/// Returns when all of them are being served.
 pub(super) async fn accept(
     socket: TcpListener,
     protocols: Arc<Protocols>,
@@ -63,29 +64,27 @@ pub(super) async fn accept(
     connections: Arc<Semaphore>,
     shutdown: CancellationToken,
 ) {
-    let door = Door { protocols, metrics };
-    let mut full = Seldom::default();
+    let mut door = Door {
+        protocols,
+        metrics,
+        connections,
+        full: Seldom::default(),
+    };
     let mut failing = Seldom::default();
     loop {
-        let permit = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break,
-            permit = door.permit(&connections, &mut full) => permit,
-        };
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             accepted = socket.accept() => accepted,
         };
-        match (accepted, permit) {
-            (Ok((stream, peer)), Some(permit)) => {
+        match accepted {
+            Ok((stream, peer)) => {
                 debug!(%peer, listener = door.protocols.shared.listener, "accepted");
-                door.take(stream, permit);
+                door.take(stream).await;
             }
-            (Ok(_), None) => return,
             // The client was faster to give up than we to accept.
-            (Err(error), _) if is_of_one_connection(&error) => {}
-            (Err(error), _) => {
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
                 door.metrics.refused(RefusedConnection::AcceptError);
                 if failing.now() {
                     warn!(
@@ -97,8 +96,9 @@ pub(super) async fn accept(
             }
         }
     }
-    if let Err(error) = door.take_waiting(socket, &connections) {
-        debug!(listener = door.protocols.shared.listener, "closing: {error}");
+    // Closing the socket would reset those whose handshake the kernel has done.
+    for stream in waiting(socket) {
+        door.take(stream).await;
     }
 }
 
@@ -106,24 +106,20 @@ pub(super) async fn accept(
 struct Door {
     protocols: Arc<Protocols>,
     metrics: ListenerMetrics,
+    connections: Arc<Semaphore>,
+    full: Seldom,
 }
 
 impl Door {
-    async fn permit(&self, connections: &Arc<Semaphore>, full: &mut Seldom) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = connections.clone().try_acquire_owned() {
-            return Some(permit);
-        }
-        self.metrics.refused(RefusedConnection::Limit);
-        if full.now() {
-            warn!(
-                listener = self.protocols.shared.listener,
-                "as many connections as allowed are open: others wait until one ends"
-            );
-        }
-        connections.clone().acquire_owned().await.ok()
-    }
-
-    fn take(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    /// Serves a connection as soon as the limit allows; until then the others wait in the kernel.
+    async fn take(&mut self, stream: TcpStream) {
+        let permit = match self.connections.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => match self.wait().await {
+                Some(permit) => permit,
+                None => return,
+            },
+        };
         let open = self.metrics.accepted();
         let protocols = self.protocols.clone();
         tokio::spawn(async move {
@@ -132,21 +128,36 @@ impl Door {
         });
     }
 
-    /// Connections whose handshake the kernel has done are answered too; closing the socket would reset them.
-    fn take_waiting(&self, socket: TcpListener, connections: &Arc<Semaphore>) -> io::Result<()> {
-        let socket = socket.into_std()?;
-        while let Ok(permit) = connections.clone().try_acquire_owned() {
-            match socket.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(true)?;
-                    self.take(TcpStream::from_std(stream)?, permit);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => return Err(error),
-            }
+    async fn wait(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.metrics.refused(RefusedConnection::Limit);
+        if self.full.now() {
+            warn!(
+                listener = self.protocols.shared.listener,
+                "as many connections as allowed are open: others wait until one ends"
+            );
         }
-        Ok(())
+        self.connections.clone().acquire_owned().await.ok()
+    }
+}
+
+/// What the kernel holds for a socket; the socket is closed.
+fn waiting(socket: TcpListener) -> Vec<TcpStream> {
+    let mut waiting = Vec::new();
+    let Ok(socket) = socket.into_std() else {
+        return waiting;
+    };
+    loop {
+        match socket.accept() {
+            Ok((stream, _)) => {
+                let stream = stream
+                    .set_nonblocking(true)
+                    .and_then(|()| TcpStream::from_std(stream));
+                waiting.extend(stream);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            // None is left, or no more can be opened.
+            Err(_) => return waiting,
+        }
     }
 }
 

@@ -4,5 +4,6 @@
 mod admin;
 #[cfg(test)]
 mod house;
+mod contract;
 #[cfg(test)]
 mod real;

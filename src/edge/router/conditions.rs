@@ -77,6 +77,7 @@ mod tests {
 
     const ETAG: HeaderValue = HeaderValue::from_static("\"x,y\"");
 
+    #[expect(clippy::needless_pass_by_value, reason = "the names are constants")]
     fn holds(name: HeaderName, lines: &[&str]) -> bool {
         let mut headers = HeaderMap::new();
         for line in lines {
