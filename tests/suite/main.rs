@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
-mod house;
 mod contract;
+#[cfg(test)]
+mod house;
 #[cfg(test)]
 mod real;

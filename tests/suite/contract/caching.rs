@@ -2,10 +2,10 @@
 
 use http::{Method, header};
 
-use super::house::House;
+use super::vocabulary::Issuers;
 
-fn etag(house: &House, coding: &str) -> String {
-    let answer = house
+fn etag(issuers: &Issuers, coding: &str) -> String {
+    let answer = issuers
         .get("/jwks")
         .header(header::ACCEPT_ENCODING, coding)
         .answer();
@@ -14,8 +14,8 @@ fn etag(house: &House, coding: &str) -> String {
 
 #[test]
 fn a_client_that_has_the_document_gets_304_with_the_headers_of_the_200_less_content() {
-    let house = House::ordinary();
-    let ok = house.get("/jwks").answer();
+    let issuers = Issuers::ordinary();
+    let ok = issuers.get("/jwks").answer();
     let etag = ok.header(&header::ETAG).to_owned();
     for value in [
         etag.clone(),
@@ -24,7 +24,7 @@ fn a_client_that_has_the_document_gets_304_with_the_headers_of_the_200_less_cont
         format!("\"other\", {etag}"),
     ] {
         for method in [Method::GET, Method::HEAD] {
-            let not_modified = house
+            let not_modified = issuers
                 .ask(method, "/jwks")
                 .header(header::IF_NONE_MATCH, &value)
                 .answer()
@@ -36,12 +36,12 @@ fn a_client_that_has_the_document_gets_304_with_the_headers_of_the_200_less_cont
             assert_eq!(not_modified.headers, expected, "{value}");
         }
     }
-    house
+    issuers
         .get("/jwks")
         .header(header::IF_NONE_MATCH, "\"other\"")
         .answer()
         .assert_status(200);
-    house
+    issuers
         .get("/jwks")
         .header(header::IF_NONE_MATCH, "\"other\"")
         .header(header::IF_NONE_MATCH, &etag)
@@ -51,14 +51,14 @@ fn a_client_that_has_the_document_gets_304_with_the_headers_of_the_200_less_cont
 
 #[test]
 fn the_entity_tag_of_another_encoding_is_another_one() {
-    let house = House::ordinary();
-    let gzip = etag(&house, "gzip");
-    house
+    let issuers = Issuers::ordinary();
+    let gzip = etag(&issuers, "gzip");
+    issuers
         .get("/jwks")
         .header(header::IF_NONE_MATCH, &gzip)
         .answer()
         .assert_status(200);
-    house
+    issuers
         .get("/jwks")
         .header(header::IF_NONE_MATCH, &gzip)
         .header(header::ACCEPT_ENCODING, "gzip")
@@ -70,23 +70,23 @@ fn the_entity_tag_of_another_encoding_is_another_one() {
 
 #[test]
 fn if_match_is_strong_and_fails_with_412() {
-    let house = House::ordinary();
-    let etag = etag(&house, "identity");
+    let issuers = Issuers::ordinary();
+    let etag = etag(&issuers, "identity");
     for value in [etag.clone(), "*".to_owned(), format!("\"other\", {etag}")] {
-        house
+        issuers
             .get("/jwks")
             .header(header::IF_MATCH, &value)
             .answer()
             .assert_status(200);
     }
     for value in ["\"other\"".to_owned(), format!("W/{etag}"), String::new()] {
-        house
+        issuers
             .get("/jwks")
             .header(header::IF_MATCH, &value)
             .answer()
             .assert_error(412, "precondition_failed");
     }
-    house
+    issuers
         .ask(Method::HEAD, "/jwks")
         .header(header::IF_MATCH, "\"other\"")
         .answer()
@@ -96,10 +96,10 @@ fn if_match_is_strong_and_fails_with_412() {
 
 #[test]
 fn if_match_is_asked_before_if_none_match() {
-    let house = House::ordinary();
-    let etag = etag(&house, "identity");
+    let issuers = Issuers::ordinary();
+    let etag = etag(&issuers, "identity");
     let ask = |if_match: &str, if_none_match: &str| {
-        let answer = house
+        let answer = issuers
             .get("/jwks")
             .header(header::IF_MATCH, if_match)
             .header(header::IF_NONE_MATCH, if_none_match)
@@ -113,16 +113,16 @@ fn if_match_is_asked_before_if_none_match() {
 
 #[test]
 fn dates_are_ignored_since_there_is_no_last_modified() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     let tomorrow = "Sun, 06 Nov 2094 08:49:37 GMT";
-    house
+    issuers
         .get("/jwks")
         .header(header::IF_MODIFIED_SINCE, tomorrow)
         .answer()
         .assert_status(200)
         .assert_no_header(header::LAST_MODIFIED);
     let long_ago = "Sun, 06 Nov 1994 08:49:37 GMT";
-    house
+    issuers
         .get("/jwks")
         .header(header::IF_UNMODIFIED_SINCE, long_ago)
         .answer()
@@ -131,7 +131,7 @@ fn dates_are_ignored_since_there_is_no_last_modified() {
 
 #[test]
 fn a_range_is_ignored() {
-    House::ordinary()
+    Issuers::ordinary()
         .get("/jwks")
         .header(header::RANGE, "bytes=0-1")
         .answer()
@@ -142,14 +142,14 @@ fn a_range_is_ignored() {
 
 #[test]
 fn preconditions_are_not_asked_of_what_is_refused() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-        house
+        issuers
             .get("/nowhere")
             .header(name.clone(), "*")
             .answer()
             .assert_status(404);
-        house
+        issuers
             .ask(Method::OPTIONS, "/jwks")
             .header(name, "\"other\"")
             .answer()

@@ -2,11 +2,11 @@
 
 use http::{Method, header};
 
-use super::house::House;
+use super::vocabulary::Issuers;
 
 #[test]
 fn the_discovery_document_has_exactly_these_members_in_this_order() {
-    let answer = House::ordinary()
+    let answer = Issuers::ordinary()
         .get("/.well-known/openid-configuration")
         .answer()
         .assert_status(200);
@@ -22,9 +22,9 @@ fn the_discovery_document_has_exactly_these_members_in_this_order() {
 
 #[test]
 fn the_jwks_is_what_was_published_octet_for_octet() {
-    let house = House::ordinary();
-    let answer = house.get("/jwks").answer().assert_status(200);
-    assert_eq!(answer.body, house.publication().jwks.identity.body);
+    let issuers = Issuers::ordinary();
+    let answer = issuers.get("/jwks").answer().assert_status(200);
+    assert_eq!(answer.body, issuers.publication().jwks.identity.body);
     assert!(
         answer
             .body
@@ -34,7 +34,7 @@ fn the_jwks_is_what_was_published_octet_for_octet() {
 
 #[test]
 fn a_200_has_these_headers_and_no_others() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for (path, media_type, cache) in [
         (
             "/.well-known/openid-configuration",
@@ -47,7 +47,7 @@ fn a_200_has_these_headers_and_no_others() {
             "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400",
         ),
     ] {
-        let answer = house.get(path).answer().assert_status(200);
+        let answer = issuers.get(path).answer().assert_status(200);
         assert_eq!(
             answer.header_names(),
             [
@@ -73,24 +73,24 @@ fn a_200_has_these_headers_and_no_others() {
 
 #[test]
 fn hsts_is_sent_on_tls_with_every_response() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for (method, path) in [
         (Method::GET, "/jwks"),
         (Method::OPTIONS, "/jwks"),
         (Method::POST, "/jwks"),
         (Method::GET, "/nowhere"),
     ] {
-        house
+        issuers
             .ask(method.clone(), path)
             .with_hsts()
             .answer()
             .assert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
-        house
+        issuers
             .ask(method, path)
             .answer()
             .assert_no_header(header::STRICT_TRANSPORT_SECURITY);
     }
-    let etag = house
+    let etag = issuers
         .publication()
         .jwks
         .identity
@@ -98,7 +98,7 @@ fn hsts_is_sent_on_tls_with_every_response() {
         .to_str()
         .unwrap()
         .to_owned();
-    house
+    issuers
         .get("/jwks")
         .header(header::IF_NONE_MATCH, &etag)
         .with_hsts()
@@ -109,9 +109,9 @@ fn hsts_is_sent_on_tls_with_every_response() {
 
 #[test]
 fn nothing_of_a_request_is_copied_into_a_body() {
-    let house = House::ordinary();
-    let plain = house.get("/.well-known/openid-configuration").answer();
-    let other = house
+    let issuers = Issuers::ordinary();
+    let plain = issuers.get("/.well-known/openid-configuration").answer();
+    let other = issuers
         .get("/.well-known/openid-configuration?issuer=https://evil.example")
         .host("evil.example")
         .header(header::FORWARDED, "host=evil.example;proto=http")
@@ -129,8 +129,8 @@ fn nothing_of_a_request_is_copied_into_a_body() {
 
 #[test]
 fn nothing_that_a_verifier_says_of_itself_changes_the_answer() {
-    let house = House::ordinary();
-    let plain = house.get("/jwks").answer();
+    let issuers = Issuers::ordinary();
+    let plain = issuers.get("/jwks").answer();
     for (name, value) in [
         (header::ACCEPT, "text/html"),
         (header::ACCEPT, "application/json;q=0, */*;q=0"),
@@ -145,7 +145,7 @@ fn nothing_that_a_verifier_says_of_itself_changes_the_answer() {
         (header::TE, "trailers"),
         (header::EXPECT, "100-continue"),
     ] {
-        let answer = house
+        let answer = issuers
             .get("/jwks")
             .header(name.clone(), value)
             .answer()
@@ -157,24 +157,24 @@ fn nothing_that_a_verifier_says_of_itself_changes_the_answer() {
 
 #[test]
 fn before_the_first_publication_every_document_answers_503_and_when_to_try_again() {
-    let house = House::awaiting(&["https://oidc.example.com"]);
+    let issuers = Issuers::awaiting(&["https://oidc.example.com"]);
     for path in [
         "/jwks",
         "/.well-known/openid-configuration",
         "/.well-known/oauth-authorization-server",
     ] {
-        house
+        issuers
             .get(path)
             .header(header::IF_NONE_MATCH, "*")
             .answer()
             .assert_error(503, "not_yet_available")
             .assert_header(header::RETRY_AFTER, "5");
-        house
+        issuers
             .ask(Method::HEAD, path)
             .answer()
             .assert_status(503)
             .assert_no_body();
     }
-    house.publish();
-    house.get("/jwks").answer().assert_status(200);
+    issuers.publish();
+    issuers.get("/jwks").answer().assert_status(200);
 }

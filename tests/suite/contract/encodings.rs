@@ -4,7 +4,7 @@ use std::io::Read;
 
 use http::header;
 
-use super::house::{Answer, House};
+use super::vocabulary::{Answer, Issuers};
 
 fn decoded(answer: &Answer) -> Vec<u8> {
     let mut plain = Vec::new();
@@ -31,8 +31,8 @@ fn decoded(answer: &Answer) -> Vec<u8> {
 
 #[test]
 fn an_encoding_is_sent_only_to_those_who_name_it() {
-    let house = House::ordinary();
-    let jwks = house
+    let issuers = Issuers::ordinary();
+    let jwks = issuers
         .get("/jwks")
         .answer()
         .assert_no_header(header::CONTENT_ENCODING)
@@ -48,7 +48,7 @@ fn an_encoding_is_sent_only_to_those_who_name_it() {
         ("deflate", None),
         ("gzip;q=0", None),
     ] {
-        let answer = house
+        let answer = issuers
             .get("/jwks")
             .header(header::ACCEPT_ENCODING, line)
             .answer()
@@ -71,9 +71,9 @@ fn an_encoding_is_sent_only_to_those_who_name_it() {
 
 #[test]
 fn each_encoding_has_an_entity_tag_of_its_own() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     let etag = |coding: &str| {
-        let answer = house
+        let answer = issuers
             .get("/jwks")
             .header(header::ACCEPT_ENCODING, coding)
             .answer();
@@ -91,7 +91,7 @@ fn each_encoding_has_an_entity_tag_of_its_own() {
 
 #[test]
 fn an_error_is_never_encoded() {
-    House::ordinary()
+    Issuers::ordinary()
         .get("/nowhere")
         .header(header::ACCEPT_ENCODING, "gzip, br")
         .answer()

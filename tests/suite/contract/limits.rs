@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::house::{Served, Setting, read_to_end, within};
+use super::vocabulary::{Served, Setting, read_to_end, within};
 
 const GET: &str = "GET /jwks HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -2,68 +2,72 @@
 
 use http::{Method, Version, header};
 
-use super::house::House;
+use super::vocabulary::Issuers;
 
 #[test]
 fn an_issuer_with_a_path_is_served_below_it_and_at_both_rfc_8414_paths() {
-    let house = House::publishing(&["https://oidc.example.com/a/b"]);
+    let issuers = Issuers::publishing(&["https://oidc.example.com/a/b"]);
     for path in [
         "/a/b/.well-known/openid-configuration",
         "/.well-known/openid-configuration/a/b",
         "/.well-known/oauth-authorization-server/a/b",
     ] {
-        let answer = house.get(path).answer().assert_status(200);
-        assert_eq!(answer.body, house.publication().discovery.identity.body, "{path}");
+        let answer = issuers.get(path).answer().assert_status(200);
+        assert_eq!(
+            answer.body,
+            issuers.publication().discovery.identity.body,
+            "{path}"
+        );
     }
-    let jwks = house.get("/a/b/jwks").answer().assert_status(200);
-    assert_eq!(jwks.body, house.publication().jwks.identity.body);
+    let jwks = issuers.get("/a/b/jwks").answer().assert_status(200);
+    assert_eq!(jwks.body, issuers.publication().jwks.identity.body);
     for path in ["/jwks", "/.well-known/openid-configuration", "/a/jwks", "/a/b"] {
-        house.get(path).answer().assert_error(404, "not_found");
+        issuers.get(path).answer().assert_error(404, "not_found");
     }
 }
 
 #[test]
 fn an_issuer_without_a_path_has_three_documents() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for path in [
         "/.well-known/openid-configuration",
         "/.well-known/oauth-authorization-server",
         "/jwks",
     ] {
-        house.get(path).answer().assert_status(200);
+        issuers.get(path).answer().assert_status(200);
     }
 }
 
 #[test]
 fn a_slash_at_the_end_of_an_issuer_stays_in_the_document_and_out_of_the_paths() {
-    let house = House::publishing(&["https://oidc.example.com/a/"]);
-    let answer = house
+    let issuers = Issuers::publishing(&["https://oidc.example.com/a/"]);
+    let answer = issuers
         .get("/a/.well-known/openid-configuration")
         .answer()
         .assert_status(200);
     assert!(answer.body.starts_with(
         br#"{"issuer":"https://oidc.example.com/a/","jwks_uri":"https://oidc.example.com/a/jwks","#
     ));
-    house.get("/a/jwks").answer().assert_status(200);
-    house.get("/a//jwks").answer().assert_status(404);
+    issuers.get("/a/jwks").answer().assert_status(200);
+    issuers.get("/a//jwks").answer().assert_status(404);
 }
 
 #[test]
 fn a_jwks_uri_elsewhere_is_served_here_too() {
-    let house = House::publishing_with_jwks_uri(
+    let issuers = Issuers::publishing_with_jwks_uri(
         "https://oidc.example.com",
         "https://cdn.example.net/keys/prod?v=1",
     );
     for path in ["/keys/prod", "/jwks"] {
-        house.get(path).answer().assert_status(200);
+        issuers.get(path).answer().assert_status(200);
     }
 }
 
 #[test]
 fn a_request_path_with_a_slash_at_its_end_is_another_path() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for path in ["/jwks/", "/.well-known/openid-configuration/", "/"] {
-        house
+        issuers
             .get(path)
             .answer()
             .assert_error(404, "not_found")
@@ -73,7 +77,7 @@ fn a_request_path_with_a_slash_at_its_end_is_another_path() {
 
 #[test]
 fn a_path_in_another_spelling_is_another_path_and_never_a_redirect() {
-    let house = House::publishing(&["https://oidc.example.com/a"]);
+    let issuers = Issuers::publishing(&["https://oidc.example.com/a"]);
     for path in [
         "/A/jwks",
         "/a/JWKS",
@@ -96,7 +100,7 @@ fn a_path_in_another_spelling_is_another_path_and_never_a_redirect() {
         "/a\\jwks",
         "*",
     ] {
-        house
+        issuers
             .get(path)
             .answer()
             .assert_error(404, "not_found")
@@ -106,43 +110,46 @@ fn a_path_in_another_spelling_is_another_path_and_never_a_redirect() {
 
 #[test]
 fn a_query_is_ignored() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for path in [
         "/jwks?",
         "/jwks?kid=x",
         "/jwks?a=/../b",
         "/.well-known/openid-configuration?p=/x",
     ] {
-        house.get(path).answer().assert_status(200);
+        issuers.get(path).answer().assert_status(200);
     }
 }
 
 #[test]
 fn head_is_get_without_the_body() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for (path, encoding) in [
         ("/jwks", ""),
         ("/jwks", "gzip"),
         ("/.well-known/openid-configuration", "br"),
     ] {
-        let get = house.get(path).header(header::ACCEPT_ENCODING, encoding).answer();
-        let head = house
+        let get = issuers
+            .get(path)
+            .header(header::ACCEPT_ENCODING, encoding)
+            .answer();
+        let head = issuers
             .ask(Method::HEAD, path)
             .header(header::ACCEPT_ENCODING, encoding)
             .answer();
         assert_eq!(head.headers, get.headers);
         head.assert_status(200).assert_no_body();
     }
-    let get = house.get("/nowhere").answer();
-    let head = house.ask(Method::HEAD, "/nowhere").answer().assert_status(404);
+    let get = issuers.get("/nowhere").answer();
+    let head = issuers.ask(Method::HEAD, "/nowhere").answer().assert_status(404);
     assert_eq!(head.headers, get.headers);
     head.assert_no_body();
 }
 
 #[test]
 fn options_answers_204_with_what_is_allowed_and_to_whom() {
-    let house = House::awaiting(&["https://oidc.example.com"]);
-    house
+    let issuers = Issuers::awaiting(&["https://oidc.example.com"]);
+    issuers
         .ask(Method::OPTIONS, "/jwks")
         .header(header::ORIGIN, "https://app.example")
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
@@ -160,12 +167,12 @@ fn options_answers_204_with_what_is_allowed_and_to_whom() {
 
 #[test]
 fn any_other_method_is_refused_with_what_is_allowed() {
-    let awaiting = House::awaiting(&["https://oidc.example.com"]);
-    for house in [House::ordinary(), awaiting] {
+    let awaiting = Issuers::awaiting(&["https://oidc.example.com"]);
+    for issuers in [Issuers::ordinary(), awaiting] {
         for method in [
             "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND", "get", "GETS",
         ] {
-            house
+            issuers
                 .ask(method.parse().unwrap(), "/jwks")
                 .header(header::IF_MATCH, "\"other\"")
                 .answer()
@@ -177,18 +184,18 @@ fn any_other_method_is_refused_with_what_is_allowed() {
 
 #[test]
 fn an_unknown_path_is_404_whatever_the_method() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for method in ["GET", "POST", "OPTIONS", "DELETE", "BREW"] {
-        house
+        issuers
             .ask(method.parse().unwrap(), "/nowhere")
             .answer()
             .assert_error(404, "not_found");
     }
-    house
+    issuers
         .ask(Method::OPTIONS, "*")
         .answer()
         .assert_error(404, "not_found");
-    house
+    issuers
         .ask(Method::CONNECT, "oidc.example.com:443")
         .answer()
         .assert_error(404, "not_found");
@@ -196,28 +203,28 @@ fn an_unknown_path_is_404_whatever_the_method() {
 
 #[test]
 fn a_host_that_is_missing_empty_repeated_or_invalid_is_refused_before_all_else() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for path in ["/jwks", "/nowhere"] {
-        house
+        issuers
             .get(path)
             .no_host()
             .answer()
             .assert_error(400, "bad_request")
             .assert_header(header::CONNECTION, "close");
-        house
+        issuers
             .get(path)
             .header(header::HOST, "oidc.example.com")
             .answer()
             .assert_error(400, "bad_request");
         for host in ["", "a b", "a/b", "me@a", "a:b", "[::1", "<a>"] {
-            house
+            issuers
                 .get(path)
                 .host(host)
                 .answer()
                 .assert_error(400, "bad_request");
         }
     }
-    house
+    issuers
         .ask(Method::POST, "/jwks")
         .no_host()
         .answer()
@@ -226,20 +233,20 @@ fn a_host_that_is_missing_empty_repeated_or_invalid_is_refused_before_all_else()
 
 #[test]
 fn http_1_0_and_http_2_need_no_host() {
-    let house = House::ordinary();
-    house
+    let issuers = Issuers::ordinary();
+    issuers
         .get("/jwks")
         .no_host()
         .version(Version::HTTP_10)
         .answer()
         .assert_status(200);
-    house
+    issuers
         .get("/jwks")
         .no_host()
         .version(Version::HTTP_2)
         .answer()
         .assert_status(200);
-    house
+    issuers
         .get("https://oidc.example.com/jwks")
         .no_host()
         .version(Version::HTTP_2)
@@ -249,22 +256,22 @@ fn http_1_0_and_http_2_need_no_host() {
 
 #[test]
 fn any_host_is_served_where_a_path_is_not_shared() {
-    let house = House::ordinary();
+    let issuers = Issuers::ordinary();
     for host in [
         "10.0.0.1:8443",
         "[::1]:8443",
         "localhost",
         "oidc-issuer.oidc.svc.cluster.local",
     ] {
-        house.get("/jwks").host(host).answer().assert_status(200);
+        issuers.get("/jwks").host(host).answer().assert_status(200);
     }
 }
 
 #[test]
 fn where_issuers_share_a_path_the_host_chooses_and_an_unknown_one_gets_404() {
-    let house = House::publishing(&["https://a.example.com", "https://b.example.com"]);
+    let issuers = Issuers::publishing(&["https://a.example.com", "https://b.example.com"]);
     let issuer_for = |host| {
-        let answer = house
+        let answer = issuers
             .get("/.well-known/openid-configuration")
             .host(host)
             .answer()
@@ -283,13 +290,13 @@ fn where_issuers_share_a_path_the_host_chooses_and_an_unknown_one_gets_404() {
         assert_eq!(issuer_for(host), "https://b.example.com");
     }
     for host in ["c.example.com", "10.0.0.1", "example.com", "xa.example.com"] {
-        house
+        issuers
             .get("/.well-known/openid-configuration")
             .host(host)
             .answer()
             .assert_error(404, "not_found");
     }
-    house
+    issuers
         .get("/jwks")
         .no_host()
         .version(Version::HTTP_10)
@@ -299,29 +306,29 @@ fn where_issuers_share_a_path_the_host_chooses_and_an_unknown_one_gets_404() {
 
 #[test]
 fn an_absolute_target_is_served_and_its_authority_stands_for_host() {
-    let house = House::publishing(&["https://a.example.com", "https://b.example.com"]);
-    let answer = house
+    let issuers = Issuers::publishing(&["https://a.example.com", "https://b.example.com"]);
+    let answer = issuers
         .get("http://b.example.com/.well-known/openid-configuration")
         .host("a.example.com")
         .answer()
         .assert_status(200);
     assert!(answer.body.starts_with(br#"{"issuer":"https://b.example.com""#));
-    house
+    issuers
         .get("https://b.example.com:8443/jwks")
         .host("x")
         .answer()
         .assert_status(200);
-    house
+    issuers
         .get("http://c.example.com/jwks")
         .host("a.example.com")
         .answer()
         .assert_status(404);
-    house
+    issuers
         .get("http://a.example.com/jwks")
         .no_host()
         .answer()
         .assert_error(400, "bad_request");
-    house
+    issuers
         .get("ftp://a.example.com/jwks")
         .host("a.example.com")
         .answer()

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::house::{Served, Setting, read_to_end, reqwest_builder, within};
+use super::vocabulary::{Served, Setting, read_to_end, reqwest_builder, within};
 
 const GET: &str = "GET /jwks HTTP/1.1\r\nHost: oidc.example.com\r\n\r\n";
 const LAST: &str = "GET /jwks HTTP/1.1\r\nHost: oidc.example.com\r\nConnection: close\r\n\r\n";
@@ -30,7 +30,7 @@ async fn a_response_has_a_date_and_a_length_and_no_chunks() {
         head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())),
         "{head}"
     );
-    assert_eq!(body.as_bytes(), served.house.publication().jwks.identity.body);
+    assert_eq!(body.as_bytes(), served.issuers.publication().jwks.identity.body);
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn requests_may_follow_one_another_without_waiting() {
         .exchange([GET, head, missing, LAST].concat().as_bytes())
         .await;
     assert_eq!(statuses(&read), ["200", "200", "404", "200"]);
-    let jwks = String::from_utf8(served.house.publication().jwks.identity.body.to_vec()).unwrap();
+    let jwks = String::from_utf8(served.issuers.publication().jwks.identity.body.to_vec()).unwrap();
     assert_eq!(read.matches(&jwks).count(), 2);
 }
 
@@ -274,13 +274,13 @@ async fn http_2_is_served_without_tls_to_those_who_know() {
         );
         assert_eq!(
             response.bytes().await.unwrap(),
-            served.house.publication().jwks.identity.body
+            served.issuers.publication().jwks.identity.body
         );
     }
     let head = client.head(&url).send().await.unwrap();
     assert_eq!(
         head.headers()["content-length"],
-        served.house.publication().jwks.identity.body.len().to_string()
+        served.issuers.publication().jwks.identity.body.len().to_string()
     );
     assert_eq!(
         client
@@ -382,7 +382,7 @@ proptest! {
         let (runtime, served) = &*UNDER_TEST;
         let answer = runtime.block_on(send(served, &pieces));
         prop_assert!(!PANICKED.load(Ordering::SeqCst));
-        let publication = served.house.publication();
+        let publication = served.issuers.publication();
         let mut rest = &answer[..];
         // Each 200 with content has exactly one of the documents after its head.
         while let Some(at) = rest.windows(15).position(|w| w == b"HTTP/1.1 200 OK" || w == b"HTTP/1.0 200 OK") {

@@ -70,20 +70,20 @@ fn keys() -> KeySet {
 }
 
 /// Issuers, the catalog that they are in, and a router over it.
-pub(crate) struct House {
+pub(crate) struct Issuers {
     pub(crate) catalog: Arc<Catalog>,
     router: Router,
-    issuers: Vec<(Profile, Arc<Slot>)>,
+    all: Vec<(Profile, Arc<Slot>)>,
 }
 
-impl House {
+impl Issuers {
     /// These issuers; none is published yet.
     pub(crate) fn awaiting(issuers: &[&str]) -> Self {
         Self::of(issuers.iter().map(|issuer| profile(issuer)).collect())
     }
 
     fn of(profiles: Vec<Profile>) -> Self {
-        let issuers: Vec<_> = profiles
+        let all: Vec<_> = profiles
             .into_iter()
             .map(|profile| (profile, Arc::new(Slot::new())))
             .collect();
@@ -92,28 +92,28 @@ impl House {
             jwks_uri: profile.jwks_uri.clone(),
             slot: slot.clone(),
         };
-        let catalog = Arc::new(Catalog::new(issuers.iter().map(route)));
+        let catalog = Arc::new(Catalog::new(all.iter().map(route)));
         Self {
             router: Router::new(catalog.clone()),
             catalog,
-            issuers,
+            all,
         }
     }
 
     /// These issuers, published.
     pub(crate) fn publishing(issuers: &[&str]) -> Self {
-        let house = Self::awaiting(issuers);
-        house.publish();
-        house
+        let issuers = Self::awaiting(issuers);
+        issuers.publish();
+        issuers
     }
 
     /// The same with a `jwks_uri` of its own.
     pub(crate) fn publishing_with_jwks_uri(issuer: &str, jwks_uri: &str) -> Self {
         let mut profile = profile(issuer);
         profile.jwks_uri = JwksUri::parse(jwks_uri).unwrap();
-        let house = Self::of(vec![profile]);
-        house.publish();
-        house
+        let issuers = Self::of(vec![profile]);
+        issuers.publish();
+        issuers
     }
 
     /// `https://oidc.example.com`, published.
@@ -122,14 +122,14 @@ impl House {
     }
 
     pub(crate) fn publish(&self) {
-        for (profile, slot) in &self.issuers {
+        for (profile, slot) in &self.all {
             slot.publish(Arc::new(publication::build(profile, &keys()).unwrap()));
         }
     }
 
     /// What the first issuer publishes.
     pub(crate) fn publication(&self) -> Arc<Publication> {
-        self.issuers[0].1.current().unwrap()
+        self.all[0].1.current().unwrap()
     }
 
     pub(crate) fn get(&self, path: &str) -> Ask<'_> {
@@ -233,6 +233,7 @@ impl Answer {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the names are constants")]
     #[track_caller]
     pub(crate) fn assert_header(self, name: HeaderName, value: &str) -> Self {
         let values: Vec<_> = self.headers.get_all(&name).iter().collect();
@@ -240,6 +241,7 @@ impl Answer {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the names are constants")]
     #[track_caller]
     pub(crate) fn assert_no_header(self, name: HeaderName) -> Self {
         assert!(!self.headers.contains_key(&name), "{name}: {self:?}");
@@ -317,7 +319,7 @@ impl Setting {
 /// A service on a loopback port, over real sockets.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
-    pub(crate) house: House,
+    pub(crate) issuers: Issuers,
     pub(crate) metrics: Metrics,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
@@ -329,7 +331,7 @@ impl Served {
     }
 
     pub(crate) fn try_start(setting: Setting) -> Result<Self, EdgeError> {
-        let house = House::ordinary();
+        let issuers = Issuers::ordinary();
         let metrics = Metrics::new(Timestamp::UNIX_EPOCH);
         let listener = ListenerSettings {
             address: ([127, 0, 0, 1], 0).into(),
@@ -339,10 +341,10 @@ impl Served {
         let edge = Edge::bind(&[listener], setting.limits, &metrics, &setting.clock)?;
         let address = edge.addresses().unwrap()[0];
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(edge.serve(house.catalog.clone(), shutdown.clone()));
+        let task = tokio::spawn(edge.serve(issuers.catalog.clone(), shutdown.clone()));
         Ok(Self {
             address,
-            house,
+            issuers,
             metrics,
             shutdown,
             task,
