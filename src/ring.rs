@@ -1,12 +1,8 @@
 //! The rules of rotation: (ledger, listing, now) → (ledger, key set). Pure.
 
-#[cfg(test)]
-mod laws;
 mod ledger;
 mod rotation;
 mod selection;
-#[cfg(test)]
-mod story;
 #[cfg(test)]
 mod tests;
 mod voices;

@@ -1,7 +1,9 @@
-use super::story::{REFRESH, RETENTION, hours, issuer, issuer_with, key, listing, seconds, source};
-use super::*;
-
+mod laws;
 mod limits;
+mod story;
+
+use self::story::{REFRESH, RETENTION, hours, issuer, issuer_with, key, listing, seconds, source};
+use super::*;
 
 #[test]
 fn nothing_is_published_before_the_first_good_listing() {

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::story::{RETENTION, key, listing, source, told};
-use super::*;
 use crate::key::{Algorithm, KeyId};
+use crate::ring::*;
 
 /// How far the clock may be from the true time, to either side.
 const SKEW: SignedDuration = SignedDuration::from_hours(1);

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::*;
-use crate::key::{Algorithm, fake};
+use crate::key::{Algorithm, PublicKey, fake};
+use crate::ring::*;
 
 pub(super) const RETENTION: SignedDuration = SignedDuration::from_hours(49);
 
