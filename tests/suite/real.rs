@@ -17,4 +17,5 @@ pub(crate) mod service;
 pub(crate) mod tokens;
 pub(crate) mod world;
 
+mod key_files;
 mod token_shape;

@@ -110,10 +110,15 @@ impl Inspected {
         ]);
         let report: Value = serde_json::from_str(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}{}", output.stdout, output.stderr));
-        let published = by_kid(&keys(&report["keys"]));
+        let list = |name: &str| keys(&report[name]);
+        let published: Vec<Value> = list("keys").iter().map(|key| key["jwk"].clone()).collect();
+        // A file without a single good key counts as failed, with the reasons of all of its keys.
+        let reasons = [list("quarantined"), list("failed")].concat();
+        let reasons = reasons
+            .iter()
+            .map(|entry| entry["reason"].as_str().unwrap_or_default().to_owned());
         assert_eq!(output.code, Some(i32::from(published.is_empty())), "{report}");
-        let reasons = report["quarantined"].as_array().expect("a list").iter();
-        let reasons = reasons.map(|entry| entry["reason"].as_str().unwrap_or_default().to_owned());
+        let published = by_kid(&published);
         Self {
             published,
             reasons: reasons.collect(),
