@@ -221,7 +221,10 @@ fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
         };
         collected.push(entry)?;
     }
-    Ok(collected.into_parsed())
+    match collected.into_parsed() {
+        Parsed { keys, quarantined } if keys.is_empty() && quarantined.is_empty() => Err(ParseError::NoKeys),
+        parsed => Ok(parsed),
+    }
 }
 
 /// Gathers the entries of a document: each (kid, material) once, and not without bound.

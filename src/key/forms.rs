@@ -10,6 +10,9 @@
 //! | SEQUENCE { INTEGER, OCTET STRING } | SEC 1 EC private (RFC 5915) |
 //! | SEQUENCE { SEQUENCE, OCTET STRING } | encrypted PKCS#8 |
 //!
+//! Go's code refuses some of what is read here (a certificate with a negative serial number, say): what matters of a
+//! form is the key in it. Where Go publishes a key that is not read here, the entry is held back with its reason.
+//!
 //! Of a private form only the public half is copied; the caller wipes the octets themselves.
 
 use aws_lc_rs::rsa::{KeyPair, KeyPairComponents, PublicKeyComponents};
@@ -27,13 +30,14 @@ impl From<Malformed> for Reason {
 /// Reads a key in any of the forms.
 pub(super) fn key(octets: &[u8]) -> Result<Material, Reason> {
     let mut document = Der::new(octets);
-    let Ok(content) = document.sequence() else {
-        return Err(match octets.strip_prefix(b"openssh-key-v1") {
-            Some(_) => Reason::OpenSsh,
-            None => Reason::Der {
-                detail: "the body holds no DER structure, or a shortened one",
-            },
-        });
+    let content = match document.peek() {
+        Some(SEQUENCE) => document.sequence()?,
+        _ if octets.starts_with(b"openssh-key-v1") => return Err(Reason::OpenSsh),
+        _ => {
+            return Err(Reason::Der {
+                detail: "the body holds no DER structure",
+            });
+        }
     };
     let trailing = !document.is_empty();
     match content.outline().as_slice() {
@@ -44,7 +48,7 @@ pub(super) fn key(octets: &[u8]) -> Result<Material, Reason> {
         // Go reads these two although something follows them.
         [INTEGER, SEQUENCE, OCTET_STRING, ..] => pkcs8(content),
         [INTEGER, OCTET_STRING, ..] => sec1(content, None),
-        [SEQUENCE, OCTET_STRING] => Err(Reason::Encrypted),
+        [SEQUENCE, OCTET_STRING] if is_encrypted(content) => Err(Reason::Encrypted),
         _ => Err(Reason::Der {
             detail: "the body has the form of no known kind of key",
         }),
@@ -71,7 +75,7 @@ fn spki(mut content: Der<'_>) -> Result<Material, Reason> {
     let algorithm = AlgorithmIdentifier::read(&mut content)?;
     match algorithm.kind() {
         Some("RSA") => {
-            if algorithm.parameters != [5, 0] {
+            if !algorithm.parameters.starts_with(&[5, 0]) {
                 return Err(Reason::Der {
                     detail: "the parameters of an RSA key must be NULL",
                 });
@@ -83,16 +87,30 @@ fn spki(mut content: Der<'_>) -> Result<Material, Reason> {
     }
 }
 
+/// Whether this is an `EncryptedPrivateKeyInfo`, from its algorithm: of PKCS#5 or PKCS#12.
+fn is_encrypted(mut content: Der<'_>) -> bool {
+    AlgorithmIdentifier::read(&mut content).is_ok_and(|algorithm| {
+        let families = [
+            &b"\x2a\x86\x48\x86\xf7\x0d\x01\x05"[..],
+            b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c",
+        ];
+        families.iter().any(|family| algorithm.oid.starts_with(family))
+    })
+}
+
 /// Takes the key out of a certificate; validity, extensions and signature say nothing about it.
 fn certificate(mut content: Der<'_>) -> Result<Material, Reason> {
     let mut signed = content.sequence()?;
     if signed.peek() == Some(CONTEXT_0) {
         signed.any()?;
     }
-    if signed.outline() != [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] {
-        return Err(Reason::NotAKey {
-            what: "a signed object without a key of its own, or a certificate request",
-        });
+    let what = match signed.outline().as_slice() {
+        [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] => None,
+        [INTEGER, SEQUENCE, SEQUENCE, CONTEXT_0] => Some("a certificate request"),
+        _ => Some("a revocation list, or another signed object"),
+    };
+    if let Some(what) = what {
+        return Err(Reason::NotAKey { what });
     }
     for _serial_algorithm_issuer_validity_subject in 0..5 {
         signed.any()?;
@@ -105,7 +123,7 @@ fn pkcs1_public(mut content: Der<'_>) -> Result<Material, Reason> {
 }
 
 fn pkcs1_private(mut content: Der<'_>) -> Result<Material, Reason> {
-    if !matches!(content.take(INTEGER)?, [0 | 1]) {
+    if !matches!(content.take(INTEGER)?, [0 | 1] | [0x80..=0xff, ..]) {
         return Err(Reason::Der {
             detail: "an RSA private key of an unknown version",
         });
@@ -116,45 +134,41 @@ fn pkcs1_private(mut content: Der<'_>) -> Result<Material, Reason> {
         return Err(unpublishable("DSA"));
     }
     let material = Material::rsa(n, e)?;
-    // d, p, q, d mod p-1, d mod q-1, 1/q mod p. Rare keys lack the last three or go on with further primes: their
-    // public half is taken as it is.
-    let mut numbers = [
-        content.positive()?,
-        content.positive()?,
-        content.positive()?,
-        &[],
-        &[],
-        &[],
-    ];
-    if matches!(content.outline().as_slice(), [INTEGER, INTEGER, INTEGER, more @ ..] if more.first() != Some(&SEQUENCE))
-    {
-        for number in &mut numbers[3..] {
-            *number = content.positive()?;
+    let primary = [content.positive()?, content.positive()?, content.positive()?];
+    let fits = match content.outline().as_slice() {
+        // More than two primes: Go compares nothing here either.
+        [INTEGER, INTEGER, INTEGER, SEQUENCE, ..] => true,
+        [INTEGER, INTEGER, INTEGER, ..] => {
+            let components = KeyPairComponents {
+                public_key: PublicKeyComponents { n, e },
+                d: primary[0],
+                p: primary[1],
+                q: primary[2],
+                dP: content.positive()?,
+                dQ: content.positive()?,
+                qInv: content.positive()?,
+            };
+            KeyPair::from_components(&components).is_ok()
         }
-        check_private(&material, numbers)?;
+        // Go computes the last three anew where they are not there.
+        _ => is_product(n, primary[1], primary[2]),
+    };
+    if fits {
+        Ok(material)
+    } else {
+        Err(Reason::PrivateMismatch)
     }
-    Ok(material)
 }
 
-/// Go passes over a private key whose numbers do not fit together, and so would publish a key less than we do.
-fn check_private(material: &Material, numbers: [&[u8]; 6]) -> Result<(), Reason> {
-    let Material::Rsa { n, e } = material else {
-        return Ok(());
+/// Whether n = p · q, as far as their residues tell: no copy is made of the primes.
+fn is_product(n: &[u8], p: &[u8], q: &[u8]) -> bool {
+    const PRIME: u128 = (1 << 61) - 1;
+    let residue = |number: &[u8]| {
+        number
+            .iter()
+            .fold(0, |sum, octet| (sum * 256 + u128::from(*octet)) % PRIME)
     };
-    let [d, p, q, dp, dq, q_inverse] = numbers;
-    let components = KeyPairComponents {
-        public_key: PublicKeyComponents { n, e },
-        d,
-        p,
-        q,
-        dP: dp,
-        dQ: dq,
-        qInv: q_inverse,
-    };
-    match KeyPair::from_components(&components) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Reason::PrivateMismatch),
-    }
+    residue(n) == residue(p) * residue(q) % PRIME
 }
 
 fn pkcs8(mut content: Der<'_>) -> Result<Material, Reason> {
@@ -234,16 +248,16 @@ fn curve(parameters: &[u8]) -> Result<Curve, Reason> {
     let mut parameters = Der::new(parameters);
     match parameters.peek() {
         Some(OID) => {}
-        Some(SEQUENCE) => return Err(other("given by explicit parameters")),
-        _ => return Err(other("of no name")),
+        Some(SEQUENCE) => return Err(other("a curve given by explicit parameters")),
+        _ => return Err(other("a curve without a name")),
     }
     let oid = parameters.take(OID)?;
     let name = named(CURVES, oid);
     let known = Curve::ALL.into_iter().find(|curve| name == Some(curve.as_str()));
     known.ok_or_else(|| match (name, dotted(oid)) {
         (Some(name), _) => other(name),
-        (None, Some(oid)) => other(&oid),
-        (None, None) => other("of an unknown name"),
+        (None, Some(oid)) => other(&format!("the curve {oid}")),
+        (None, None) => other("an unknown curve"),
     })
 }
 

@@ -144,7 +144,7 @@ impl<'a> Members<'a> {
         let name = text("crv", self.crv)?.ok_or(Reason::MissingMember { member: "crv" })?;
         let Some(curve) = Curve::ALL.into_iter().find(|curve| curve.as_str() == name) else {
             return Err(Reason::Curve {
-                curve: shown(&name).unwrap_or("of an unknown name").to_owned(),
+                curve: shown(&name).unwrap_or("an unknown curve").to_owned(),
             });
         };
         let coordinate = |member, value| {

@@ -59,7 +59,7 @@ impl Material {
                 Self::ec(curve, x, y)
             }
             [4, ..] => malformed("the point has another width than its curve"),
-            [2 | 3, ..] => Err(Reason::CompressedPoint),
+            [2 | 3 | 6 | 7, ..] => Err(Reason::CompressedPoint),
             [0] => malformed("the point at infinity"),
             _ => malformed("the point is in no known form"),
         }

@@ -147,8 +147,8 @@ impl<'a> Scanner<'a> {
         let rest = trailer
             .strip_prefix(label)
             .and_then(|rest| rest.strip_prefix(DASHES))
-            .ok_or(match find(begin_line, DASHES) {
-                Some(at) if at + DASHES.len() < begin_line.len() => PemFault::OneLine,
+            .ok_or(match begin_line_fault(begin_line) {
+                PemFault::OneLine => PemFault::OneLine,
                 _ => PemFault::EndLine,
             })?;
         if !line(rest, 0).0.is_empty() {

@@ -70,14 +70,14 @@ pub enum Reason {
     RsaExponent(ExponentFault),
 
     /// An elliptic curve other than P-256, P-384 and P-521.
-    #[error("the curve {curve}: only P-256, P-384 and P-521 can be published")]
+    #[error("EC on {curve}: only P-256, P-384 and P-521 can be published{}", if curve == "P-224" { "; an API server with such a key answers 404 for its discovery and JWKS" } else { "" })]
     Curve {
-        /// Its name, where it is a known one.
+        /// Its name, or what is known of it.
         curve: String,
     },
-    /// A compressed point.
+    /// A compressed or hybrid point.
     #[error(
-        "a compressed EC point: write the key with an uncompressed one (openssl ec -conv_form uncompressed)"
+        "a compressed or hybrid EC point: write the key with an uncompressed one (openssl ec -conv_form uncompressed)"
     )]
     CompressedPoint,
     /// A point that is not on its curve.
@@ -351,6 +351,6 @@ pub enum ParseError {
         found: &'static str,
     },
     /// Nothing in it looks like a key.
-    #[error("neither a PEM block nor a JWKS was found")]
+    #[error("neither a PEM block with a key nor a JWKS was found in it")]
     NoKeys,
 }

@@ -21,12 +21,16 @@ pub(super) fn kind(document: &[u8]) -> Result<(Kind, &[u8]), ParseError> {
     }
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
     let trimmed = document.trim_ascii();
+    if trimmed.is_empty() {
+        return Err(ParseError::Empty);
+    }
+    if pem::is_pem(document) {
+        return Ok((Kind::Pem, document));
+    }
     match trimmed {
-        [] => return Err(ParseError::Empty),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'-' | b'{', ..] | [b'-' | b'{', 0, ..] => {
             return Err(ParseError::Utf16);
         }
-        _ if pem::is_pem(document) => return Ok((Kind::Pem, document)),
         [b'{' | b'[' | b'"', ..] => return Ok((Kind::Json, document)),
         _ if pem::resembles_pem(document) => return Ok((Kind::Pem, document)),
         _ => {}
@@ -62,7 +66,7 @@ fn text(text: &str) -> ParseError {
         .collect();
     let whole = &start[..start.len() / 4 * 4];
     match BASE64_STANDARD.decode(whole).as_deref() {
-        Ok([0x30, 0x81..=0x83, ..]) => ParseError::BareBase64,
+        Ok([0x30, 0x81..=0x83, ..] | [0x30, 0x20..=0x7f, 0x30 | 0x02, ..]) => ParseError::BareBase64,
         Ok(decoded) if decoded.starts_with(b"-----BEGIN ") => ParseError::EncodedPem,
         _ => ParseError::NoKeys,
     }
