@@ -112,10 +112,8 @@ fn api_server(field: &Field<'_>, folders: Folders<'_>) -> Option<ApiServerSettin
             field.refuse::<()>("means something only beside `kubeconfig`: name the file, or leave this out");
         }
     }
-    for name in ["server", "caFile", "tokenFile", "tlsServerName"] {
-        if let (Some(field), Some(_)) = (mapping.get(name), mapping.get("kubeconfig")) {
-            field.refuse::<()>("is what the kubeconfig says: leave this out, or leave `kubeconfig` out");
-        }
+    if let (Some(field), Some(_)) = (mapping.get("server"), mapping.get("kubeconfig")) {
+        field.refuse::<()>("is what the kubeconfig says: leave this out, or leave `kubeconfig` out");
     }
     Some(settings)
 }

@@ -85,6 +85,7 @@ impl Findings {
     }
 
     fn fail(&mut self, name: &str, error: &ReadError) {
+        self.quarantined.extend(error.quarantined().iter().cloned());
         self.failed.push(Failed {
             from: name.to_owned(),
             reason: error.to_string(),
@@ -155,6 +156,9 @@ fn id(subject: &Subject) -> SourceId {
 
 fn add_origin(origins: &mut BTreeMap<KeyId, Vec<String>>, listing: &Listing, name: &str) {
     for key in &listing.keys {
-        origins.entry(key.id().clone()).or_default().push(name.to_owned());
+        let names = origins.entry(key.id().clone()).or_default();
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
     }
 }
