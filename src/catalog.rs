@@ -3,13 +3,13 @@
 //! Two snapshots, each replaced as a whole: the table of routes, when the issuers change, and each issuer's
 //! publication, when its keys do. So publishing costs the same with one issuer and with thousands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::publication::Endpoint;
-use crate::publication::{IssuerUrl, JwksUri, Publication, places, same_host};
+use crate::publication::{IssuerUrl, JwksUri, Publication, bare_host, places};
 
 /// Where one issuer's task puts its publication, and requests find it.
 #[derive(Debug, Default)]
@@ -96,51 +96,88 @@ struct Table {
 
 impl Table {
     fn new(routes: impl IntoIterator<Item = Route>) -> Self {
-        let mut paths = HashMap::<Box<str>, Candidates>::new();
+        let mut paths = HashMap::<Box<str>, Contest>::new();
         for route in routes.into_iter().map(Arc::new) {
             for place in places(&route.issuer, &route.jwks_uri) {
                 let found = Found {
                     endpoint: place.endpoint,
                     route: Arc::clone(&route),
                 };
-                let candidates = paths.entry(place.path.into()).or_default();
-                candidates.by_host.push((place.host.into(), found.clone()));
-                candidates
-                    .by_other_host
-                    .extend(place.or_host.map(|host| (host.into(), found)));
+                let contest = paths.entry(place.path.into()).or_default();
+                if let Some(host) = place.or_host {
+                    let entry = contest.by_other_host.entry(key(host));
+                    entry
+                        .and_modify(|other| *other = None)
+                        .or_insert_with(|| Some(found.clone()));
+                }
+                contest.by_host.entry(key(place.host)).or_insert(found);
             }
         }
-        Self { paths }
+        Self {
+            paths: paths
+                .into_iter()
+                .map(|(path, contest)| (path, contest.into()))
+                .collect(),
+        }
     }
 }
 
-/// Who is served at one path.
-#[derive(Debug, Default)]
-struct Candidates {
+/// How a host is compared: without case, port and final dot.
+fn key(host: &str) -> Box<str> {
+    bare_host(host).to_ascii_lowercase().into()
+}
+
+/// Who is served at one path, while the table is made.
+#[derive(Default)]
+struct Contest {
     /// By the host of the document's own URL.
-    by_host: Vec<(Box<str>, Found)>,
-    /// By a host that a proxy may ask for it at: only where no URL says otherwise, and only one issuer has it.
-    by_other_host: Vec<(Box<str>, Found)>,
+    by_host: BTreeMap<Box<str>, Found>,
+    /// By a host that a proxy may ask for it at; nobody where that could mean two.
+    by_other_host: BTreeMap<Box<str>, Option<Found>>,
+}
+
+/// Who is served at one path.
+#[derive(Debug)]
+enum Candidates {
+    /// One issuer, whatever the host.
+    Only(Found),
+    /// Several. Sorted, for there may be thousands, each with a host of its own.
+    ByHost(Box<[(Box<str>, Found)]>),
+}
+
+impl From<Contest> for Candidates {
+    fn from(contest: Contest) -> Self {
+        let Contest {
+            mut by_host,
+            by_other_host,
+        } = contest;
+        let mut all = by_host.values();
+        if let Some(first) = all.next()
+            && all.all(|found| found.is(first))
+        {
+            return Self::Only(first.clone());
+        }
+        for (host, found) in by_other_host {
+            if let Some(found) = found {
+                by_host.entry(host).or_insert(found);
+            }
+        }
+        Self::ByHost(by_host.into_iter().collect())
+    }
 }
 
 impl Candidates {
-    /// The only one, whatever the host; of several the one that the host means.
     fn choose(&self, host: Option<&str>) -> Option<&Found> {
-        let (_, first) = self.by_host.first()?;
-        if self.by_host.iter().all(|(_, found)| found.is(first)) {
-            return Some(first);
+        match self {
+            Self::Only(found) => Some(found),
+            Self::ByHost(sorted) => {
+                let host = bare_host(host?).bytes().map(|byte| byte.to_ascii_lowercase());
+                let place = sorted
+                    .binary_search_by(|(name, _)| name.bytes().cmp(host.clone()))
+                    .ok()?;
+                sorted.get(place).map(|(_, found)| found)
+            }
         }
-        let host = host?;
-        let mut matching = self.by_host.iter().filter(|(name, _)| same_host(name, host));
-        if let Some((_, found)) = matching.next() {
-            return Some(found);
-        }
-        let mut matching = self
-            .by_other_host
-            .iter()
-            .filter(|(name, _)| same_host(name, host));
-        let (_, found) = matching.next()?;
-        matching.next().is_none().then_some(found)
     }
 }
 

@@ -221,3 +221,25 @@ fn two_issuers_with_documents_of_another_kind_at_one_path_are_told_apart_by_host
     assert_eq!(at("h.example"), is(Endpoint::Discovery, "https://h.example"));
     assert_eq!(at("cdn.example"), is(Endpoint::Jwks, "https://i.example/x"));
 }
+
+#[test]
+fn one_host_among_thousands_is_found() {
+    let issuers: Vec<_> = (0..3000)
+        .map(|number| format!("https://c{number}.example"))
+        .collect();
+    let catalog = Catalog::new(issuers.iter().map(|issuer| route(issuer)));
+    for (number, issuer) in issuers.iter().enumerate() {
+        let host = format!("C{number}.example:443");
+        assert_eq!(served(&catalog, "/jwks", Some(&host)), is(Endpoint::Jwks, issuer));
+    }
+    assert_eq!(served(&catalog, "/jwks", Some("c3000.example")), None);
+}
+
+#[test]
+fn of_two_issuers_that_cannot_be_told_apart_the_first_is_served() {
+    let catalog = Catalog::new([route("https://h.example/a"), route("https://h.example/a/")]);
+    assert_eq!(
+        served(&catalog, "/a/jwks", Some("h.example")),
+        is(Endpoint::Jwks, "https://h.example/a")
+    );
+}

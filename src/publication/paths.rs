@@ -85,8 +85,8 @@ pub fn same_host(one: &str, other: &str) -> bool {
     bare_host(one).eq_ignore_ascii_case(bare_host(other))
 }
 
-/// A host without port and final dot.
-fn bare_host(host: &str) -> &str {
+/// A host without port and final dot. Allocates nothing.
+pub fn bare_host(host: &str) -> &str {
     let end = match host.find(']') {
         Some(bracket) => bracket + 1,
         None => host.find(':').unwrap_or(host.len()),
