@@ -1,11 +1,16 @@
 //! One issuer's task: owns its state and ties source, ring, publication and catalog together.
 
+mod events;
+mod guard;
+mod pace;
+mod reader;
 mod supervisor;
+mod task;
 
 use jiff::SignedDuration;
 
 use crate::publication::Profile;
-use crate::ring::Rules;
+use crate::ring::{Rules, SourceId};
 use crate::source::SourceSettings;
 
 pub use supervisor::{Issuers, Published, Shared};
@@ -36,4 +41,11 @@ pub struct IssuerSource {
     pub claims: Vec<String>,
     /// Complete reads in a row without a key before it counts as absent.
     pub confirmation: u32,
+}
+
+impl IssuerSource {
+    /// How it is named in metrics and logs: by its place in the configuration.
+    pub fn id(&self, index: usize) -> SourceId {
+        SourceId(format!("sources[{index}].{}", self.settings.kind()).into())
+    }
 }

@@ -99,6 +99,18 @@ pub enum SourceSettings {
     Embedded(EmbeddedSettings),
 }
 
+impl SourceSettings {
+    /// Its name in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ApiServer(_) => "apiServer",
+            Self::Files(_) => "files",
+            Self::Jwks(_) => "jwks",
+            Self::Embedded(_) => "embedded",
+        }
+    }
+}
+
 /// How an API server is reached. With all fields empty: the in-cluster API server of this pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ApiServerSettings {

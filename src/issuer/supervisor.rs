@@ -1,14 +1,20 @@
 //! All issuers of the process: started, changed by a reload, stopped.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::IssuerSettings;
-use crate::catalog::Catalog;
+use super::guard::{Work, restarted};
+use super::task::{Issuer, Parts};
+use crate::catalog::{Catalog, Route, Slot};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::publication::IssuerUrl;
+use crate::store::Memory;
 
 /// What all issuers have in common.
 #[derive(Clone, Debug)]
@@ -34,26 +40,159 @@ pub struct Published {
 /// The issuers of the process, each with a task of its own: one issuer's trouble never touches another.
 #[derive(Debug)]
 pub struct Issuers {
-    published: watch::Receiver<Published>,
+    shared: Shared,
+    ledgers: Memory,
+    /// In the order of the configuration.
+    running: Vec<Running>,
+    published: watch::Sender<Published>,
+}
+
+/// One issuer's task, and what outlives a change of its settings.
+#[derive(Debug)]
+struct Running {
+    settings: Arc<IssuerSettings>,
+    slot: Arc<Slot>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    /// Ends when what its ledger says was published.
+    started: oneshot::Receiver<()>,
 }
 
 impl Issuers {
     /// Starts an issuer's task for each, within a tokio runtime, and serves them by the catalog.
-    pub fn start(_shared: Shared, _settings: Vec<IssuerSettings>) -> Self {
-        let (_, published) = watch::channel(Published::default());
-        Self { published }
+    pub fn start(shared: Shared, settings: Vec<IssuerSettings>) -> Self {
+        let required = settings.iter().filter(|settings| settings.required);
+        let waiting = required.map(|settings| settings.profile.issuer.clone()).collect();
+        let (published, _) = watch::channel(Published { waiting, any: false });
+        let mut issuers = Self {
+            shared,
+            ledgers: Memory::default(),
+            running: Vec::new(),
+            published,
+        };
+        issuers.running = settings
+            .into_iter()
+            .map(|settings| issuers.run(Arc::new(settings), Arc::default()))
+            .collect();
+        issuers.serve();
+        issuers
     }
 
     /// Takes over a reloaded configuration. An issuer that is no longer there is withdrawn at once (404), and its
     /// ledger kept; one that comes back is published again from it; one whose sources changed keeps it; one that
     /// did not change is not disturbed.
-    pub async fn apply(&mut self, _settings: Vec<IssuerSettings>) {}
+    pub async fn apply(&mut self, settings: Vec<IssuerSettings>) {
+        let issuer = |settings: &IssuerSettings| settings.profile.issuer.clone();
+        let (mut kept, dropped): (HashMap<_, _>, HashMap<_, _>) = std::mem::take(&mut self.running)
+            .into_iter()
+            .map(|running| (issuer(&running.settings), running))
+            .partition(|(url, _)| settings.iter().any(|settings| issuer(settings) == *url));
+
+        self.shared.catalog.replace(kept.values().map(Running::route));
+        for (url, running) in dropped {
+            running.stopped().await;
+            self.shared.metrics.issuer(url.as_str()).removed();
+            tracing::info!(
+                issuer = url.as_str(),
+                "an issuer was withdrawn; its ledger is kept"
+            );
+            self.published
+                .send_modify(|published| published.waiting.retain(|waiting| *waiting != url));
+        }
+        for settings in settings {
+            let running = match kept.remove(&issuer(&settings)) {
+                Some(running) if *running.settings == settings => running,
+                Some(running) => {
+                    let slot = Arc::clone(&running.slot);
+                    if !settings.required {
+                        let url = issuer(&settings);
+                        self.published
+                            .send_modify(|published| published.waiting.retain(|one| *one != url));
+                    }
+                    running.stopped().await;
+                    self.run_and_wait(settings, slot).await
+                }
+                None => self.run_and_wait(settings, Arc::default()).await,
+            };
+            self.running.push(running);
+        }
+        self.serve();
+    }
 
     /// How far they are.
     pub fn published(&self) -> watch::Receiver<Published> {
-        self.published.clone()
+        self.published.subscribe()
     }
 
     /// Stops reading. What is published stays in the catalog.
-    pub async fn shutdown(self) {}
+    pub async fn shutdown(self) {
+        for running in self.running {
+            running.stopped().await;
+        }
+    }
+
+    fn serve(&self) {
+        self.shared
+            .catalog
+            .replace(self.running.iter().map(Running::route));
+    }
+
+    async fn run_and_wait(&self, settings: IssuerSettings, slot: Arc<Slot>) -> Running {
+        let mut running = self.run(Arc::new(settings), slot);
+        // Fails where the task panicked, which was logged.
+        let _ = (&mut running.started).await;
+        running
+    }
+
+    fn run(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>) -> Running {
+        let parts = Parts {
+            settings: Arc::clone(&settings),
+            shared: self.shared.clone(),
+            ledgers: self.ledgers.clone(),
+            slot: Arc::clone(&slot),
+            published: self.published.clone(),
+        };
+        let stop = CancellationToken::new();
+        let (tell, started) = oneshot::channel();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let what = format!("the task of issuer {}", parts.settings.profile.issuer);
+            let mut tell = Some(tell);
+            let start = || work(parts.clone(), tell.take());
+            restarted(&what, &stopped, start).await;
+        });
+        Running {
+            settings,
+            slot,
+            stop,
+            task,
+            started,
+        }
+    }
+}
+
+/// `tell` is dropped when what the ledger says was published.
+fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
+    Box::pin(async move {
+        let issuer = Issuer::new(parts);
+        drop(tell);
+        issuer.run().await;
+    })
+}
+
+impl Running {
+    fn route(&self) -> Route {
+        let profile = &self.settings.profile;
+        Route {
+            issuer: profile.issuer.clone(),
+            jwks_uri: profile.jwks_uri.clone(),
+            slot: Arc::clone(&self.slot),
+        }
+    }
+
+    /// Ends the task, and waits for its end: nothing is published after it.
+    async fn stopped(self) {
+        self.stop.cancel();
+        let _ = self.task.await;
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::Instant;
+use url::Url;
 
 use super::access::{Access, described};
 use super::exec::{self, Credentials};
@@ -40,34 +41,38 @@ impl ApiServer {
     pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
         let had_credentials = self.given.is_some();
         let read = self.read_once().await;
-        match &read {
-            Err(error) if matches!(error.cause(), Cause::Unauthorized { .. }) && had_credentials => {
-                // What the plugin once gave has ended.
-                self.given = None;
-                self.read_once().await
-            }
-            _ => read,
+        let was_refused = read
+            .as_ref()
+            .is_err_and(|error| matches!(error.cause(), Cause::Unauthorized { .. }));
+        if was_refused && had_credentials {
+            // What the plugin once gave has ended.
+            self.given = None;
+            return self.read_once().await;
         }
+        read
     }
 
     async fn read_once(&mut self) -> Result<Listing, ReadError> {
-        let place = described(&self.settings);
         let target = self
             .target()
             .await
-            .map_err(|cause| ReadError::new(Asked::ApiServer, place, cause))?;
-        let at = |path: &str| fetch::below(&target.base, path);
-        let failed = |path: &str| {
-            let place = fetch::shown(&at(path));
-            move |cause| ReadError::new(Asked::ApiServer, place, cause)
-        };
-        let mut session = Session::open(&target).await.map_err(failed(""))?;
-        let discovery = session.get(&at(DISCOVERY)).await.map_err(failed(DISCOVERY))?;
-        let issuer = claimed(&discovery).map_err(failed(DISCOVERY))?;
-        let jwks = session.get(&at(JWKS)).await.map_err(failed(JWKS))?;
-        let parsed = parse_jwks(&jwks.body).map_err(|error| failed(JWKS)(error.into()))?;
+            .map_err(|cause| ReadError::new(Asked::ApiServer, described(&self.settings), cause))?;
+        let server = Server(target.base.clone());
+        let mut session = Session::open(&target)
+            .await
+            .map_err(|cause| server.error("", cause))?;
+        let discovery = session
+            .get(&server.url(DISCOVERY))
+            .await
+            .and_then(|discovery| claimed(&discovery))
+            .map_err(|cause| server.error(DISCOVERY, cause))?;
+        let jwks = session
+            .get(&server.url(JWKS))
+            .await
+            .map_err(|cause| server.error(JWKS, cause))?;
+        let parsed = parse_jwks(&jwks.body).map_err(|error| server.error(JWKS, error.into()))?;
         if parsed.keys.is_empty() {
-            let place = fetch::shown(&at(JWKS));
+            let place = fetch::shown(&server.url(JWKS));
             return Err(ReadError::nothing_publishable(
                 Asked::ApiServer,
                 place,
@@ -77,7 +82,7 @@ impl ApiServer {
         Ok(Listing {
             keys: parsed.keys,
             quarantined: parsed.quarantined,
-            issuer: Some(issuer),
+            issuer: Some(discovery),
             max_age: jwks.max_age.and_then(|age| age.try_into().ok()),
             complete: true,
         })
@@ -116,6 +121,19 @@ impl ApiServer {
             .await??;
         self.given = Some((given.clone(), Instant::now()));
         Ok(given)
+    }
+}
+
+/// What every path is appended to.
+struct Server(Url);
+
+impl Server {
+    fn url(&self, path: &str) -> Url {
+        fetch::below(&self.0, path)
+    }
+
+    fn error(&self, path: &str, cause: Cause) -> ReadError {
+        ReadError::new(Asked::ApiServer, fetch::shown(&self.url(path)), cause)
     }
 }
 

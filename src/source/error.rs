@@ -7,6 +7,8 @@ mod remedy;
 use std::fmt;
 use std::time::Duration;
 
+use super::SourceSettings;
+use super::access::described;
 use crate::key::{ParseError, Quarantined};
 
 /// A read that gave no listing. `Display` is one line: place, cause, remedy.
@@ -64,6 +66,26 @@ impl ReadError {
             cause,
             quarantined,
         }))
+    }
+
+    /// A source that names another issuer than the one it would be published as.
+    pub fn other_issuer(settings: &SourceSettings, named: &str, ours: &str) -> Self {
+        let (asked, place) = match settings {
+            SourceSettings::ApiServer(settings) => (Asked::ApiServer, described(settings)),
+            SourceSettings::Jwks(settings) => (Asked::Jwks, settings.url.clone()),
+            SourceSettings::Files(settings) => (Asked::Files, settings.paths.join(", ")),
+            SourceSettings::Embedded(_) => (Asked::Embedded, "embedded key".to_owned()),
+        };
+        // It comes from the source, and may be anything.
+        let named = named.chars().take(300).collect();
+        Self::new(
+            asked,
+            place,
+            Cause::OtherIssuer {
+                named,
+                ours: ours.to_owned(),
+            },
+        )
     }
 
     /// The value of the metric label `result`.

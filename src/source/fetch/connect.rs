@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
@@ -11,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tower::{ServiceExt, service_fn};
+use tower::{Service, ServiceExt as _};
 use url::Url;
 
 use super::{Cause, Phase, Target, tls};
@@ -92,19 +94,7 @@ async fn through(proxy: Intercept, target: &Target) -> Result<Wire, Cause> {
         _ => 1080,
     };
     let roots = target.roots.system();
-    let to_proxy = service_fn(move |uri: Uri| {
-        let roots = roots.clone();
-        async move {
-            let host = uri.host().unwrap_or_default().to_owned();
-            let wire = tcp(&host, uri.port_u16().unwrap_or(default_port)).await?;
-            let wire = if uri.scheme_str() == Some("https") {
-                tls::handshake_with_proxy(roots, &host, wire).await?
-            } else {
-                wire
-            };
-            Ok::<_, Cause>(TokioIo::new(wire))
-        }
-    });
+    let to_proxy = Dialler { default_port, roots };
     let address = proxy.uri().clone();
     match scheme.as_str() {
         "http" | "https" => {
@@ -129,6 +119,36 @@ async fn through(proxy: Intercept, target: &Target) -> Result<Wire, Cause> {
         scheme => Err(failed(format!(
             "{scheme} proxies are not supported: use http, https or socks5"
         ))),
+    }
+}
+
+/// Connects to a proxy.
+#[derive(Clone)]
+struct Dialler {
+    default_port: u16,
+    roots: tls::SystemRoots,
+}
+
+impl Service<Uri> for Dialler {
+    type Response = TokioIo<Wire>;
+    type Error = Cause;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Cause>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { default_port, roots } = self.clone();
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default();
+            let wire = tcp(host, uri.port_u16().unwrap_or(default_port)).await?;
+            let wire = match uri.scheme_str() {
+                Some("https") => tls::handshake_with_proxy(roots, host, wire).await?,
+                _ => wire,
+            };
+            Ok(TokioIo::new(wire))
+        })
     }
 }
 

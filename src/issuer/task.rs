@@ -1,0 +1,296 @@
+//! One issuer's state: what its sources said goes into the ring, and what the ring says is published.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::events::{Health, Held, Turn, changes};
+use super::guard::{Work, restarted};
+use super::reader::{Order, Reading, read_on};
+use super::supervisor::{Published, Shared};
+use super::{IssuerSettings, IssuerSource};
+use crate::catalog::Slot;
+use crate::key::Quarantined;
+use crate::metrics::IssuerMetrics;
+use crate::publication;
+use crate::ring::{KeySet, Refused, Ring, SourceId};
+use crate::source::{Asked, Cause, ReadError};
+use crate::store::Memory;
+
+/// The clock may jump while we sleep: the time is looked at this often.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// All that an issuer's task is made of: made again from this after a panic.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    pub(super) settings: Arc<IssuerSettings>,
+    pub(super) shared: Shared,
+    pub(super) ledgers: Memory,
+    pub(super) slot: Arc<Slot>,
+    pub(super) published: watch::Sender<Published>,
+}
+
+/// The state of one issuer. Nothing here waits.
+#[derive(Debug)]
+pub(super) struct Issuer {
+    parts: Parts,
+    name: String,
+    sources: Vec<SourceState>,
+    ring: Ring,
+    key_set: KeySet,
+    held: Held,
+    /// Whether the documents were written by these settings yet.
+    is_written: bool,
+    metrics: IssuerMetrics,
+}
+
+#[derive(Debug)]
+struct SourceState {
+    id: SourceId,
+    health: Health,
+    held: Held,
+    /// What its last reading held back.
+    quarantined: Vec<Quarantined>,
+}
+
+impl Issuer {
+    /// Takes up the ledger, and publishes at once what it says.
+    pub(super) fn new(parts: Parts) -> Self {
+        let IssuerSettings {
+            profile,
+            sources,
+            rules,
+            ..
+        } = &*parts.settings;
+        let ids: Vec<_> = sources
+            .iter()
+            .enumerate()
+            .map(|(index, source)| source.id(index))
+            .collect();
+        let confirmations = ids
+            .iter()
+            .cloned()
+            .zip(sources.iter().map(|source| source.confirmation));
+        let ring = Ring::new(rules.clone(), confirmations, parts.ledgers.load(&profile.issuer));
+        let name = profile.issuer.as_str().to_owned();
+        let metrics = parts.shared.metrics.issuer(&name);
+        metrics.sources(&ids);
+        let sources = ids.into_iter().map(SourceState::new).collect();
+        let mut issuer = Self {
+            name,
+            sources,
+            ring,
+            key_set: KeySet::default(),
+            held: Held::default(),
+            is_written: false,
+            metrics,
+            parts,
+        };
+        issuer.settle(issuer.parts.shared.clock.now());
+        issuer
+    }
+
+    /// Reads the sources, and does what follows from it, until it is dropped.
+    pub(super) async fn run(mut self) {
+        let (readings, mut heard) = mpsc::channel(16);
+        let mut readers = JoinSet::new();
+        for order in self.orders() {
+            readers.spawn(read_guarded(self.name.clone(), order, readings.clone()));
+        }
+        loop {
+            let now = self.parts.shared.clock.now();
+            tokio::select! {
+                Some(reading) = heard.recv() => self.heard(reading, self.parts.shared.clock.now()),
+                () = tokio::time::sleep(self.until_next_change(now)) => self.settle(self.parts.shared.clock.now()),
+            }
+        }
+    }
+
+    fn orders(&self) -> Vec<Order> {
+        let IssuerSettings { sources, refresh, .. } = &*self.parts.settings;
+        let order = |(index, source): (usize, &IssuerSource)| Order {
+            index,
+            settings: source.settings.clone(),
+            issuer: self.name.clone(),
+            claims: source.claims.clone(),
+            refresh: (*refresh).try_into().unwrap_or_default(),
+        };
+        sources.iter().enumerate().map(order).collect()
+    }
+
+    fn until_next_change(&self, now: Timestamp) -> Duration {
+        let Some(next) = self.ring.next_change(now) else {
+            return LOOK;
+        };
+        // A little late rather than a little early, which would be once more.
+        let until =
+            Duration::try_from(now.duration_until(next)).unwrap_or_default() + Duration::from_millis(1);
+        until.min(LOOK)
+    }
+
+    /// A source was read.
+    pub(super) fn heard(&mut self, Reading { source, outcome }: Reading, now: Timestamp) {
+        let Some(state) = self.sources.get_mut(source) else {
+            return;
+        };
+        let outcome = match outcome {
+            Ok(listing) => {
+                state.quarantined.clone_from(&listing.quarantined);
+                self.ring
+                    .heard(&state.id, &listing, now)
+                    .map_err(|refused| refused_reading(&state.id, &refused))
+            }
+            Err(error) => {
+                if !error.quarantined().is_empty() {
+                    state.quarantined = error.quarantined().to_vec();
+                }
+                self.ring.silent(&state.id);
+                Err(error)
+            }
+        };
+        self.metrics.read(
+            &state.id,
+            outcome.as_ref().map(|()| ()).map_err(ReadError::label),
+            now,
+        );
+        self.log_read(source, outcome.as_ref().map(|()| ()), now);
+        self.settle(now);
+    }
+
+    fn log_read(&mut self, source: usize, outcome: Result<(), &ReadError>, now: Timestamp) {
+        let Some(state) = self.sources.get_mut(source) else {
+            return;
+        };
+        let (issuer, source) = (self.name.as_str(), &*state.id.0);
+        match (state.health.read(outcome, now), outcome) {
+            (Turn::Fails, Err(error)) if self.key_set.keys.is_empty() => tracing::error!(
+                issuer, source, %error,
+                "a source cannot be read, and nothing was published yet: both documents answer 503"
+            ),
+            (Turn::Fails, Err(error)) => tracing::warn!(
+                issuer, source, %error,
+                "a source cannot be read: what was published stays as it is"
+            ),
+            (Turn::Recovered { since, reads }, _) => {
+                tracing::info!(issuer, source, %since, failed_reads = reads, "a source can be read again");
+            }
+            _ => {}
+        }
+        state.held.now(issuer, source, &state.quarantined);
+    }
+
+    /// Brings what is published in line with the ring.
+    fn settle(&mut self, now: Timestamp) {
+        let key_set = self.ring.key_set(now);
+        // Kept before it is shown: what was ever published must be remembered.
+        self.parts
+            .ledgers
+            .save(&self.parts.settings.profile.issuer, self.ring.ledger());
+        self.publish(&key_set, now);
+        for event in changes(&self.key_set, &key_set) {
+            event.log(&self.name);
+        }
+        self.held.now(&self.name, "ring", &key_set.quarantined);
+        self.metrics.quarantined(by_reason(
+            self.sources
+                .iter()
+                .flat_map(|source| &source.quarantined)
+                .chain(&key_set.quarantined),
+        ));
+        self.key_set = key_set;
+    }
+
+    /// The same documents stay the same publication: nothing is written, or replaced, without need.
+    fn publish(&mut self, key_set: &KeySet, now: Timestamp) {
+        let IssuerSettings { profile, .. } = &*self.parts.settings;
+        let slot = &self.parts.slot;
+        let current = slot.current();
+        let publication = match current {
+            Some(current) if self.is_written && current.shows(key_set) => current,
+            current => {
+                let Some(written) = publication::build(profile, key_set) else {
+                    return;
+                };
+                self.is_written = true;
+                match current {
+                    Some(current) if *current == written => current,
+                    _ => {
+                        let written = Arc::new(written);
+                        slot.publish(Arc::clone(&written));
+                        written
+                    }
+                }
+            }
+        };
+        self.metrics.published(key_set, &publication, now);
+        self.parts.published.send_if_modified(|published| {
+            let awaited = published.waiting.len();
+            published.waiting.retain(|issuer| *issuer != profile.issuer);
+            let is_first = !std::mem::replace(&mut published.any, true);
+            is_first || published.waiting.len() != awaited
+        });
+    }
+}
+
+impl SourceState {
+    fn new(id: SourceId) -> Self {
+        Self {
+            id,
+            health: Health::default(),
+            held: Held::default(),
+            quarantined: Vec::new(),
+        }
+    }
+}
+
+/// Reads a source; should that panic, it counts as a failed read.
+async fn read_guarded(issuer: String, order: Order, readings: mpsc::Sender<Reading>) {
+    let what = format!("reading source {} of issuer {issuer}", order.index);
+    let mut is_first = true;
+    let start = || reading(order.clone(), readings.clone(), std::mem::take(&mut is_first));
+    // It ends with the issuer's task, which drops it.
+    restarted(&what, &CancellationToken::new(), start).await;
+}
+
+fn reading(order: Order, readings: mpsc::Sender<Reading>, is_first: bool) -> Work {
+    Box::pin(async move {
+        if !is_first {
+            let cause = Cause::Internal {
+                reason: "a panic, see the log".into(),
+            };
+            let error = ReadError::new(Asked::Files, "source", cause);
+            let _ = readings
+                .send(Reading {
+                    source: order.index,
+                    outcome: Err(error),
+                })
+                .await;
+        }
+        read_on(order, readings).await;
+    })
+}
+
+fn refused_reading(SourceId(id): &SourceId, refused: &Refused) -> ReadError {
+    let count = match refused {
+        Refused::NothingPublishable { quarantined } => *quarantined,
+        _ => 0,
+    };
+    let cause = Cause::NothingPublishable {
+        count,
+        first: refused.to_string(),
+    };
+    ReadError::new(Asked::Jwks, &**id, cause)
+}
+
+fn by_reason<'a>(entries: impl Iterator<Item = &'a Quarantined>) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for entry in entries {
+        *counts.entry(entry.reason.label()).or_default() += 1;
+    }
+    counts
+}
