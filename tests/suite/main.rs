@@ -9,4 +9,6 @@ mod documents;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod real;

@@ -26,15 +26,32 @@ impl OidcIssuer {
     /// waits until it is ready.
     pub(crate) async fn serve(arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut service = Self::spawn(arguments);
-        let (http, url) = (Http::plain(), service.admin("/readyz"));
-        service.program.ready(async || http.is_ok(&url, None).await).await;
+        service.until_ready().await;
         service
     }
 
     /// The same, without waiting.
     pub(crate) fn spawn(arguments: &[impl AsRef<OsStr>]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (state, admin) = (folder.path().join("state"), free_port());
+        let state = folder.path().join("state");
+        Self::spawn_with(folder, state, arguments)
+    }
+
+    /// Starts `serve` with a state folder that outlives it, and waits until it is ready.
+    pub(crate) async fn serve_in(state: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut service = Self::spawn_with(folder, state.to_owned(), arguments);
+        service.until_ready().await;
+        service
+    }
+
+    async fn until_ready(&mut self) {
+        let (http, url) = (Http::plain(), self.admin("/readyz"));
+        self.program.ready(async || http.is_ok(&url, None).await).await;
+    }
+
+    fn spawn_with(folder: TempDir, state: PathBuf, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let admin = free_port();
         let mut command = binary();
         command
             .arg("serve")

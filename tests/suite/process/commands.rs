@@ -1,0 +1,185 @@
+//! What the other commands answer.
+
+use serde_json::{Value, json};
+
+use super::{Folder, Served, key, kid};
+use crate::real::program::free_port;
+use crate::real::service::run;
+
+#[tokio::test]
+async fn health_tells_whether_the_service_lives_and_is_ready() {
+    let mut served = Served::with(&[]).await;
+    let admin = served.service.admin("");
+    let admin = admin.trim_start_matches("http://");
+    for arguments in [
+        &["health", "--admin", admin][..],
+        &["health", "--ready", "--admin", admin],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+    }
+    served.service.program().signal("TERM");
+    served.service.program().ended().await;
+    let output = run(&["health", "--admin", admin]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("does not answer"), "{}", output.stderr);
+}
+
+#[test]
+fn health_takes_the_admin_address_from_the_configuration() {
+    let folder = Folder::new();
+    let admin = format!("127.0.0.1:{}", free_port());
+    let file = folder.write(
+        "config.yaml",
+        &format!("issuers: [{{issuer: https://a.example, sources: [apiServer: {{}}]}}]\nadmin: {{address: \"{admin}\"}}\n"),
+    );
+    let output = run(&["health", "--config", &file]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains(&admin), "{}", output.stderr);
+}
+
+#[test]
+fn inspect_shows_what_would_be_published_and_what_held_back() {
+    let folder = Folder::new();
+    let good = folder.write("good.pem", &key(0));
+    let bad = folder.write(
+        "bad.pem",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    );
+    let output = run(&["inspect", "--output", "json", &good, &bad]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let shown: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(shown["keys"][0]["kid"], json!(kid(0)));
+    assert_eq!(shown["keys"][0]["alg"], "RS256");
+    assert_eq!(shown["keys"][0]["bits"], 2048);
+    assert_eq!(shown["keys"][0]["from"], json!([good]));
+    assert_eq!(shown["keys"][0]["jwk"]["use"], "sig");
+    assert!(
+        shown["quarantined"][0]["entry"]
+            .as_str()
+            .unwrap()
+            .contains("bad.pem")
+    );
+    assert!(shown["quarantined"][0]["label"].is_string());
+
+    let output = run(&["inspect", &good, &bad]);
+    assert!(output.stdout.contains(&kid(0)) && output.stdout.contains("1 key would be published"));
+    assert!(output.stdout.contains("Held back:"), "{}", output.stdout);
+}
+
+#[test]
+fn inspect_ends_with_1_where_nothing_would_be_published() {
+    let folder = Folder::new();
+    for (name, content) in [("bad.pem", "hello"), ("empty.json", r#"{"keys":[]}"#)] {
+        let output = run(&["inspect", &folder.write(name, content)]);
+        assert_eq!(output.code, Some(1), "{}", output.stdout);
+        assert!(
+            output.stdout.starts_with("No key would be published."),
+            "{}",
+            output.stdout
+        );
+    }
+    assert_eq!(run(&["inspect", &folder.text("nowhere.pem")]).code, Some(1));
+}
+
+#[test]
+fn inspect_warns_of_a_token_that_verifiers_would_refuse() {
+    let folder = Folder::new();
+    let keys = folder.write("sa.pub", &key(0));
+    // {"alg":"RS256","kid":"another"} . {"iss":"https://a.example/","iat":1,"exp":172801}
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImFub3RoZXIifQ.eyJpc3MiOiJodHRwczovL2EuZXhhbXBsZS8iLCJpYXQiOjEsImV4cCI6MTcyODAxfQ.AAAA";
+    let token = folder.write("token", token);
+    let output = run(&[
+        "inspect",
+        &keys,
+        "--token",
+        &token,
+        "--issuer",
+        "https://a.example",
+    ]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    for warning in [
+        "differs from https://a.example by a slash",
+        "its key another is not published",
+        "it expired at 1970-01-03T00:00:01Z",
+        "it lives 48h, longer than tokenLifetime 24h",
+    ] {
+        assert!(
+            output.stdout.contains(warning),
+            "{warning} is not in {}",
+            output.stdout
+        );
+    }
+    let output = run(&["inspect", &keys, "--token", &keys]);
+    assert_eq!(output.code, Some(64));
+    assert!(output.stderr.contains("not a token"), "{}", output.stderr);
+}
+
+#[test]
+fn token_refuses_any_source_but_the_embedded_key() {
+    let folder = Folder::new();
+    let keys = folder.write("sa.pub", &key(0));
+    let output = run(&["token", "--issuer", "https://a.example", "--keys", &keys]);
+    assert_eq!(output.code, Some(64));
+    assert!(
+        output.stderr.contains("kubectl create token"),
+        "{}",
+        output.stderr
+    );
+    let output = run(&["token", "--state-dir", &folder.text("nowhere")]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("oidc-issuer serve"), "{}", output.stderr);
+}
+
+#[test]
+fn config_check_tells_what_would_be_served_or_every_problem() {
+    let folder = Folder::new();
+    let file = folder.write(
+        "config.yaml",
+        "issuers: [{issuer: https://a.example, sources: [files: {paths: [a.pem]}]}]\n",
+    );
+    let output = run(&["config", "check", &file]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stdout.contains("JWKS at https://a.example/jwks"),
+        "{}",
+        output.stdout
+    );
+    let file = folder.write("config.yaml", "issuers: []\n");
+    for arguments in [
+        &["config", "check", &file][..],
+        &["config", "check", "--config", &file],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.code, Some(64));
+        assert!(
+            output.stderr.contains("line 1: issuers: is empty"),
+            "{}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
+fn usage_errors_end_with_64_and_help_and_version_with_0() {
+    assert_eq!(run(&["serve", "--no-such-flag"]).code, Some(64));
+    assert_eq!(run(&["serve", "--keys", "a", "--kubeconfig", "b"]).code, Some(64));
+    assert_eq!(run(&[] as &[&str]).code, Some(64));
+    assert_eq!(run(&["--help"]).code, Some(0));
+    let version = run(&["--version"]);
+    assert_eq!(version.code, Some(0));
+    assert!(
+        version
+            .stdout
+            .starts_with(concat!("oidc-issuer ", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn completions_are_there_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.code, Some(0));
+        assert!(output.stdout.contains("tls-cert"), "{shell}");
+    }
+}

@@ -1,0 +1,109 @@
+//! How the service ends: without losing a request, or at once.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Folder, key};
+use crate::real::program::free_port;
+use crate::real::service::OidcIssuer;
+
+/// A service on plain HTTP, and its port.
+async fn plain() -> (Folder, OidcIssuer, u16) {
+    let folder = Folder::new();
+    let keys = folder.write("sa.pub", &key(0));
+    let port = free_port();
+    let (issuer, listen) = (format!("https://localhost:{port}"), format!("127.0.0.1:{port}"));
+    let arguments = ["--issuer", &issuer, "--keys", &keys, "--listen-http", &listen];
+    let service = OidcIssuer::serve(&arguments).await;
+    (folder, service, port)
+}
+
+const HEAD: &str = "GET /jwks HTTP/1.1\r\nHost: localhost\r\n";
+
+/// A connection with half a request.
+fn half_asked(port: u16) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(HEAD.as_bytes()).unwrap();
+    stream
+}
+
+/// Ends the request, and reads the answer to its end.
+fn answer(mut stream: TcpStream) -> String {
+    stream.write_all(b"Connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn is_whole(answer: &str) -> bool {
+    answer.starts_with("HTTP/1.1 200") && answer.ends_with("]}")
+}
+
+#[tokio::test]
+async fn a_stop_under_load_loses_no_request() {
+    let (_folder, mut service, port) = plain().await;
+    let stopping = Arc::new(AtomicBool::new(false));
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let stopping = Arc::clone(&stopping);
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                while !stopping.load(Ordering::Acquire) {
+                    assert!(is_whole(&answer(half_asked(port))));
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    let in_flight: Vec<_> = (0..20).map(|_| half_asked(port)).collect();
+    // All of them are accepted once a later one is answered.
+    assert!(is_whole(&answer(half_asked(port))));
+    stopping.store(true, Ordering::Release);
+    service.program().signal("TERM");
+    service
+        .logged("the signal is told", |line| line.to_string().contains("SIGTERM"))
+        .await;
+    for stream in in_flight {
+        let answer = answer(stream);
+        assert!(is_whole(&answer), "{answer}");
+    }
+    assert_eq!(service.program().ended().await.code(), Some(0));
+    for load in load {
+        assert!(load.join().unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn while_it_drains_it_is_alive_and_not_ready() {
+    let (_folder, mut service, port) = plain().await;
+    let held = half_asked(port);
+    assert!(is_whole(&answer(half_asked(port))));
+    service.program().signal("INT");
+    let admin = service.admin("/readyz");
+    super::answers(&crate::real::http::Http::plain(), &admin, 503).await;
+    assert_eq!(service.ask_admin("/livez").await.status, 200);
+    assert!(is_whole(&answer(held)));
+    assert_eq!(service.program().ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let (_folder, mut service, port) = plain().await;
+    let _held = half_asked(port);
+    assert!(is_whole(&answer(half_asked(port))));
+    service.program().signal("TERM");
+    service
+        .logged("the first signal is told", |line| {
+            line.to_string().contains("SIGTERM")
+        })
+        .await;
+    let signalled = Instant::now();
+    service.program().signal("TERM");
+    assert_eq!(service.program().ended().await.code(), Some(143));
+    assert!(signalled.elapsed() < Duration::from_secs(5));
+}
