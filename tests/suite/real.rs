@@ -3,11 +3,6 @@
 //! Each test names the programs that it plays with; where one is not there, it says SKIPPED on
 //! standard error and passes. `tests/run` obtains them all and lets nothing be skipped.
 
-#![expect(
-    dead_code,
-    reason = "the tests that use it come as soon as the service answers"
-)]
-
 pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod pki;
@@ -17,5 +12,14 @@ pub(crate) mod service;
 pub(crate) mod tokens;
 pub(crate) mod world;
 
+mod documents;
+mod envoy;
 mod key_files;
+mod openbao;
+mod prometheus;
+mod provider;
+mod rotation;
 mod token_shape;
+mod trouble;
+mod verifiers;
+mod walkthrough;

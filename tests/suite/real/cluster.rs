@@ -109,9 +109,8 @@ impl Cluster {
 
     /// Restarts the API server with other files of `--service-account-key-file`: it reads them only at its start.
     pub(crate) async fn restart_with_keys(&mut self, key_files: &[PathBuf]) {
+        self.stop().await;
         let (folder, issuer, key) = (self.folder.path(), &self.issuer, &self.signing_key);
-        self.apiserver.signal("KILL");
-        self.apiserver.ended().await;
         self.apiserver = apiserver(
             &self.programs,
             folder,
@@ -123,6 +122,12 @@ impl Cluster {
             key_files,
         );
         self.wait().await;
+    }
+
+    /// Ends the API server; nobody answers at its address any more.
+    pub(crate) async fn stop(&mut self) {
+        self.apiserver.signal("KILL");
+        self.apiserver.ended().await;
     }
 
     async fn wait(&mut self) {
@@ -211,9 +216,7 @@ impl Cluster {
     /// Writes a kubeconfig of a service account that may do nothing but what every service account may.
     pub(crate) async fn kubeconfig(&self) -> PathBuf {
         self.create_service_account("oidc-issuer", "oidc-issuer").await;
-        let token = self.token("oidc-issuer", "oidc-issuer", None, None).await;
-        let token_file = self.folder.path().join("oidc-issuer.token");
-        std::fs::write(&token_file, token).expect("a file");
+        let token_file = self.renew_token().await;
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -226,6 +229,14 @@ impl Cluster {
         // JSON is YAML.
         std::fs::write(&path, config.to_string()).expect("a file");
         path
+    }
+
+    /// Writes a new token of the kubeconfig's service account, as the kubelet does about hourly.
+    pub(crate) async fn renew_token(&self) -> PathBuf {
+        let token = self.token("oidc-issuer", "oidc-issuer", None, None).await;
+        let file = self.folder.path().join("oidc-issuer.token");
+        std::fs::write(&file, token).expect("a file");
+        file
     }
 
     /// The body of its own `/openid/v1/jwks`.

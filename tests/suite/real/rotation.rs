@@ -54,6 +54,8 @@ async fn a_rotation_of_the_api_servers_key_leaves_no_token_without_its_key() {
     // … signs, and the old one goes.
     cluster.signing_key = new.clone();
     cluster.restart_with_keys(&[new]).await;
+    // The service's own token was signed with the old key. It reads the file again.
+    cluster.renew_token().await;
     eventually("the old key is absent", async || {
         let metrics = service.ask_admin("/metrics").await.body;
         let mut rows = metrics
