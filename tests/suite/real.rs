@@ -19,6 +19,7 @@ mod openbao;
 mod prometheus;
 mod provider;
 mod rotation;
+mod manifests;
 mod token_shape;
 mod trouble;
 mod verifiers;

@@ -1,0 +1,211 @@
+//! The manifests of `deploy/kubernetes`, as the real API server takes them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::cluster::{CLUSTER, Cluster};
+use super::http::{Answer, Http};
+use super::programs::Programs;
+
+const NAMESPACE: &str = "oidc-issuer";
+/// The binding by which Kubernetes lets every service account read the documents.
+const DEFAULT_BINDING: &str =
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:service-account-issuer-discovery";
+
+#[tokio::test]
+async fn the_api_server_accepts_every_manifest_and_a_pod_of_each_template_where_restricted_is_enforced() {
+    let Some(programs) = Programs::find(CLUSTER) else {
+        return;
+    };
+    let cluster = Cluster::start(&programs, "https://keys.example").await;
+    for object in manifests() {
+        accept(&cluster, &object).await;
+    }
+
+    let labels = &cluster
+        .get(&format!("/api/v1/namespaces/{NAMESPACE}"))
+        .await
+        .json()["metadata"]["labels"];
+    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+    let careless = json!({
+        "metadata": { "name": "careless" },
+        "spec": { "containers": [{ "name": "careless", "image": "careless" }] },
+    });
+    let refused = create(&cluster, &pods(), &careless).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(refused.body.contains("PodSecurity"), "{}", refused.body);
+
+    let mut templates = 0;
+    for object in manifests() {
+        let template = &object["spec"]["template"];
+        if template.is_null() {
+            continue;
+        }
+        templates += 1;
+        let mut pod = template.clone();
+        pod["metadata"]["name"] = json!(format!("of-template-{templates}"));
+        let created = create(&cluster, &pods(), &pod).await;
+        assert_eq!(created.status, 201, "{}", created.body);
+        assert_eq!(warnings(&created), "");
+    }
+    assert_eq!(templates, 1, "the Deployment's");
+}
+
+#[tokio::test]
+async fn the_binding_suffices_to_read_the_keys_where_the_default_one_was_removed() {
+    let Some(programs) = Programs::find(CLUSTER) else {
+        return;
+    };
+    let cluster = Cluster::start(&programs, "https://keys.example").await;
+    cluster.create_service_account(NAMESPACE, "oidc-issuer").await;
+    let token = cluster.token(NAMESPACE, "oidc-issuer", None, None).await;
+    let removed = cluster.send(Method::DELETE, DEFAULT_BINDING, None).await;
+    assert_eq!(removed.status, 200, "{}", removed.body);
+    soon(&cluster, &token, 403).await;
+
+    let [binding] = of_kind("ClusterRoleBinding").try_into().expect("one binding");
+    accept(&cluster, &binding).await;
+    soon(&cluster, &token, 200).await;
+}
+
+#[test]
+fn the_probe_and_the_service_name_ports_that_the_container_has() {
+    let [deployment] = of_kind("Deployment").try_into().expect("one Deployment");
+    let template = &deployment["spec"]["template"];
+    let container = &template["spec"]["containers"][0];
+    let ports: Vec<&Value> = container["ports"]
+        .as_array()
+        .expect("ports")
+        .iter()
+        .map(|port| &port["name"])
+        .collect();
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert!(ports.contains(&&container[probe]["httpGet"]["port"]), "{probe}");
+    }
+    for service in of_kind("Service") {
+        assert_eq!(service["spec"]["selector"], template["metadata"]["labels"]);
+        assert!(
+            ports.contains(&&service["spec"]["ports"][0]["targetPort"]),
+            "{service}"
+        );
+    }
+}
+
+/// All documents, in an order in which they can be created.
+fn manifests() -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    let kustomization = documents(&folder.join("kustomization.yaml")).remove(0);
+    let listed: Vec<PathBuf> = kustomization["resources"]
+        .as_array()
+        .expect("resources")
+        .iter()
+        .map(|name| folder.join(name.as_str().expect("a file name")))
+        .collect();
+    // The namespace stands first there; the samples, which are not listed, may come last.
+    let mut samples: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| !listed.contains(path) && !path.ends_with("kustomization.yaml"))
+        .collect();
+    samples.sort();
+    assert_eq!(samples.len(), 2, "NetworkPolicy and ServiceMonitor: {samples:?}");
+    // The kind of the last sample comes with the Prometheus operator.
+    let own =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/real/manifests/servicemonitor-crd.yaml");
+    let files = listed.into_iter().chain([own]).chain(samples);
+    files.flat_map(|file| documents(&file)).collect()
+}
+
+fn of_kind(kind: &str) -> Vec<Value> {
+    manifests()
+        .into_iter()
+        .filter(|object| object["kind"] == kind)
+        .collect()
+}
+
+fn documents(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).expect("a file");
+    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn pods() -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/pods")
+}
+
+/// Creates an object; unknown and repeated fields are errors.
+async fn create(cluster: &Cluster, path: &str, object: &Value) -> Answer {
+    let path = format!("{path}?fieldValidation=Strict");
+    cluster.send(Method::POST, &path, Some(object)).await
+}
+
+/// Creates an object of any kind that the API server knows by now.
+async fn accept(cluster: &Cluster, object: &Value) {
+    let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
+    let version = object["apiVersion"].as_str().expect("a version");
+    let root = if version.contains('/') { "apis" } else { "api" };
+    let resource = resource(cluster, &format!("/{root}/{version}"), &object["kind"]).await;
+    let plural = resource["name"].as_str().expect("a plural");
+    let path = if resource["namespaced"] == json!(true) {
+        assert_eq!(object["metadata"]["namespace"], NAMESPACE, "{what}");
+        format!("/{root}/{version}/namespaces/{NAMESPACE}/{plural}")
+    } else {
+        format!("/{root}/{version}/{plural}")
+    };
+    let created = create(cluster, &path, object).await;
+    assert_eq!(created.status, 201, "{what}: {}", created.body);
+    assert_eq!(warnings(&created), "", "{what}");
+}
+
+/// How the API server serves a kind. One that was defined a moment ago is not there at once.
+async fn resource(cluster: &Cluster, path: &str, kind: &Value) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = cluster.get(path).await;
+        if answer.status == 200 {
+            let list = answer.json();
+            let resources = list["resources"].as_array().expect("resources").iter();
+            // Subresources have a slash in their name.
+            let found = resources
+                .filter(|resource| !resource["name"].as_str().expect("a name").contains('/'))
+                .find(|resource| resource["kind"] == *kind);
+            if let Some(resource) = found {
+                return resource.clone();
+            }
+        }
+        assert!(Instant::now() < deadline, "{path} has no {kind}: {}", answer.body);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What the API server has to say about an object that it accepted, deprecations for one.
+fn warnings(answer: &Answer) -> String {
+    let warnings = answer.headers.get_all("warning").iter();
+    let warnings: Vec<&str> = warnings.map(|warning| warning.to_str().expect("text")).collect();
+    warnings.join("; ")
+}
+
+/// Waits until a service account's request for the keys is answered with this status.
+async fn soon(cluster: &Cluster, token: &str, status: u16) {
+    let ca = std::fs::read_to_string(cluster.ca()).expect("the CA");
+    let (http, url) = (Http::trusting(&ca), cluster.url("/openid/v1/jwks"));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = http
+            .send(Method::GET, &url, Some(token), None)
+            .await
+            .expect("an answer");
+        if answer.status == status {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{} instead of {status}: {}",
+            answer.status,
+            answer.body
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
