@@ -112,6 +112,11 @@ impl OidcIssuer {
     pub(crate) async fn logged(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         eventually(what, async || self.log().into_iter().find(|line| matches(line))).await
     }
+
+    /// The process.
+    pub(crate) fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
 }
 
 /// What a command of the service answered.
