@@ -66,6 +66,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if !matches!(cli.command, Command::Serve(_))
+        && let Err(failure) = logging::start_if_asked(&cli.logging)
+    {
+        return failure.tell();
+    }
     let ran = match cli.command {
         Command::Serve(args) => serve::run(args, cli.logging),
         Command::Token(args) => token::run(args, cli.logging),

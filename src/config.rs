@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::duration::show as show_duration;
 use self::fields::{Field, Mapping};
 pub use self::listeners::ADMIN as DEFAULT_ADMIN;
-pub use self::overlay::{Overlay, PREFIX, Said};
+pub use self::overlay::{Overlay, PREFIX, Said, unknown_variable};
 use self::problem::Report;
 pub use self::problem::{Problem, Problems};
 use self::sources::Folders;
@@ -129,7 +129,7 @@ pub fn load(file: Option<&Path>, overlay: &Overlay, state_dir: &Path) -> Result<
         return read(None, empty(), Path::new(""), overlay, state_dir);
     };
     let name = file.display().to_string();
-    let bytes = read_file(file).map_err(|message| Problems::of_file(&name, None, message))?;
+    let bytes = read_bytes(file).map_err(|message| Problems::of_file(&name, None, message))?;
     let tree = tree::parse(&bytes).map_err(|error| Problems::of_file(&name, error.line, error.message))?;
     let folder = file.parent().unwrap_or(Path::new(""));
     read(Some(&name), tree, folder, overlay, state_dir)
@@ -158,7 +158,7 @@ pub fn parse_duration(text: &str) -> Result<jiff::SignedDuration, String> {
 }
 
 /// Reads at most one byte more than is allowed: the file may be a device.
-fn read_file(file: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read;
     let explain = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "does not exist: name an existing file with --config".to_owned(),

@@ -38,6 +38,7 @@ mod tls;
 pub use error::EdgeError;
 pub use limits::Limits;
 pub use router::{Body, Router};
+pub use tls::check_certificate;
 
 /// One listener of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]

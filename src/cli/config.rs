@@ -3,13 +3,15 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
 use super::flags::SettingsArgs;
 use super::logging::LoggingArgs;
 use super::{Failure, output};
+use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
-use crate::edge::{ListenerSettings, TlsSettings};
+use crate::edge::{ListenerSettings, TlsSettings, check_certificate};
 use crate::source::SourceSettings;
 
 /// Check a configuration
@@ -40,9 +42,34 @@ struct CheckArgs {
 pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Failure> {
     let ConfigCommand::Check(mut check) = args.command;
     check.settings.default_config(check.file);
-    let settings = check.settings.asked(logging).load()?;
+    let asked = check.settings.asked(logging);
+    for warning in &asked.warnings {
+        output::complain(format_args!("warning: {warning}"));
+    }
+    let settings = asked.load()?;
+    check_certificates(&settings)?;
     output::say(Summary(&settings)).map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As the start would: files that do not match or are expired are wrong configuration.
+fn check_certificates(settings: &Settings) -> Result<(), Failure> {
+    let now = Clock::system().now();
+    let mut wrong = Vec::new();
+    for listener in &settings.listeners {
+        if let Some(TlsSettings::Files { cert, key }) = &listener.tls {
+            match check_certificate(cert, key, now) {
+                Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", cert.display())),
+                Ok(None) => {}
+                Err(error) => wrong.push(error.to_string()),
+            }
+        }
+    }
+    wrong.dedup();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow!(wrong.join("\n"))))
 }
 
 /// What would be served, for a person.

@@ -90,6 +90,8 @@ pub(super) struct SettingsArgs {
 pub(super) struct Asked {
     /// The configuration file.
     pub(super) file: Option<PathBuf>,
+    /// What is odd about the environment, and no reason to refuse it.
+    pub(super) warnings: Vec<String>,
     overlay: Overlay,
     state_dir: PathBuf,
 }
@@ -112,7 +114,10 @@ impl SettingsArgs {
     /// Joins the flags with the environment.
     pub(super) fn asked(self, logging: LoggingArgs) -> Asked {
         let environment = |name: &str| std::env::var(name).ok();
-        self.asked_in(logging, &environment)
+        let mut asked = self.asked_in(logging, &environment);
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        asked.warnings = names.filter_map(|name| config::unknown_variable(&name)).collect();
+        asked
     }
 
     fn asked_in(self, logging: LoggingArgs, environment: &dyn Fn(&str) -> Option<String>) -> Asked {
@@ -122,6 +127,7 @@ impl SettingsArgs {
         overlay.embedded = file.is_none() && !overlay.names_issuer();
         Asked {
             file,
+            warnings: Vec::new(),
             overlay,
             state_dir: state::folder(environment),
         }

@@ -3,12 +3,14 @@
 use std::io::{IsTerminal, stderr};
 use std::panic;
 
+use anyhow::anyhow;
 use clap::Args;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::config::{LogFormat, Logging};
+use super::Failure;
+use crate::config::{self, LogFormat, Logging};
 
 #[expect(clippy::doc_markdown, reason = "help is plain text")]
 #[derive(Clone, Debug, Default, Args)]
@@ -63,6 +65,19 @@ pub(super) fn start(logging: &Logging) -> Level {
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     panic::set_hook(Box::new(log_panic));
     Level(handle)
+}
+
+/// For commands that log only where they are told to.
+pub(super) fn start_if_asked(asked: &LoggingArgs) -> Result<(), Failure> {
+    if let Some(level) = &asked.log_level {
+        let level =
+            config::level(level).map_err(|message| Failure::usage(anyhow!("--log-level: {message}")))?;
+        start(&Logging {
+            level,
+            format: LogFormat::Auto,
+        });
+    }
+    Ok(())
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {

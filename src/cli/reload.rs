@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::flags::Asked;
 use super::logging::Level;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::issuer::Issuers;
 use crate::metrics::Metrics;
 
@@ -81,7 +81,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(file: Option<PathBuf>) -> Self {
         let (told, events) = mpsc::channel(1);
-        let seen = file.as_deref().and_then(|file| std::fs::read(file).ok());
+        let seen = file.as_deref().and_then(|file| config::read_bytes(file).ok());
         let watcher = file.as_deref().and_then(|file| watch_folder(file, told));
         Self {
             file,
@@ -103,7 +103,9 @@ impl Watch {
                 () = poll => {}
             }
             // A file that is gone, or half replaced, will be there again.
-            let Ok(content) = tokio::fs::read(&file).await else {
+            let file = file.clone();
+            let read = tokio::task::spawn_blocking(move || config::read_bytes(&file)).await;
+            let Ok(Ok(content)) = read else {
                 continue;
             };
             if self.seen.as_ref() != Some(&content) {

@@ -4,15 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::flags::{Asked, SettingsArgs};
 use super::logging::{self, Level, LoggingArgs};
-use super::reload::{self, Reloader};
+use super::reload::{Reloader, Watch};
 use super::{Failure, output, state, welcome};
 use crate::admin::{self, AdminState, Readiness};
 use crate::catalog::Catalog;
@@ -36,6 +37,8 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: ServeArgs, logging: LoggingArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let asked = args.settings.asked(logging);
+    // Before the file is read: a change in between is then a change.
+    let watch = Watch::new(asked.file.clone());
     let settings = asked.load()?;
     let level = logging::start(&settings.logging);
     // Held until the process ends.
@@ -49,11 +52,12 @@ pub(super) fn run(args: ServeArgs, logging: LoggingArgs) -> Result<ExitCode, Fai
         .build()
         .context("the runtime cannot be started")
         .map_err(Failure::failed)?
-        .block_on(serve(asked, settings, level, started))
+        .block_on(serve(asked, watch, settings, level, started))
 }
 
 async fn serve(
     asked: Asked,
+    watch: Watch,
     settings: Settings,
     level: Level,
     started: Instant,
@@ -96,8 +100,8 @@ async fn serve(
 
     let stop_edge = CancellationToken::new();
     let stop_admin = CancellationToken::new();
-    let edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
-    let admin = tokio::spawn(admin::serve(
+    let mut edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
+    let mut admin = tokio::spawn(admin::serve(
         admin_socket,
         admin_state,
         stop_admin.clone().cancelled_owned(),
@@ -110,7 +114,12 @@ async fn serve(
         clock,
         level,
     };
-    let name = signals.until_stop(&mut reloader).await;
+    // A listener ends before it is told to by a panic only: better a new process than one that nobody can reach.
+    let name = tokio::select! {
+        name = signals.until_stop(&mut reloader, watch) => name,
+        ended = &mut edge => return Err(ended_early("edge", ended)),
+        ended = &mut admin => return Err(ended_early("admin listener", ended)),
+    };
     tracing::info!("{name}: answering what is in flight, then ending; a second signal ends at once");
     readiness.close();
     stop_edge.cancel();
@@ -125,8 +134,19 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
+fn ended_early(part: &str, ended: Result<(), JoinError>) -> Failure {
+    let error = ended
+        .err()
+        .map_or_else(|| "no reason is known".to_owned(), |error| error.to_string());
+    tracing::error!("the {part} ended by itself: {error}");
+    Failure::failed(anyhow!("the {part} ended by itself: {error}"))
+}
+
 fn announce(asked: &Asked, settings: &Settings, addresses: &[std::net::SocketAddr], admin: &TcpListener) {
     tracing::info!("oidc-issuer {VERSION} starts");
+    for warning in &asked.warnings {
+        tracing::warn!("{warning}");
+    }
     for issuer in &settings.issuers {
         for source in &issuer.sources {
             let url = &issuer.profile.issuer;
@@ -180,8 +200,7 @@ impl Signals {
     }
 
     /// Reloads until the first SIGTERM or SIGINT, and tells its name; from then on another one ends the process at once.
-    async fn until_stop(mut self, reloader: &mut Reloader) -> &'static str {
-        let mut watch = reload::Watch::new(reloader.asked.file.clone());
+    async fn until_stop(mut self, reloader: &mut Reloader, mut watch: Watch) -> &'static str {
         let name = loop {
             tokio::select! {
                 _ = self.terminate.recv() => break "SIGTERM",

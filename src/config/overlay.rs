@@ -5,6 +5,7 @@
 
 use super::listeners;
 use super::problem::{Place, Report};
+use super::schema;
 use super::tree::{Node, Origin, Value};
 
 /// A value, and the flag or variable that said it.
@@ -59,6 +60,41 @@ pub struct Overlay {
 
 /// The prefix of the variables.
 pub const PREFIX: &str = "OIDC_ISSUER_";
+
+/// The variables, without the prefix. `CONFIG` names the file.
+const VARIABLES: [&str; 17] = [
+    "CONFIG",
+    "ISSUER",
+    "JWKS_URI",
+    "KEYS",
+    "KUBECONFIG",
+    "CONTEXT",
+    "FROM_JWKS",
+    "SOURCE_CA",
+    "SOURCE_CLAIMS",
+    "LISTEN",
+    "LISTEN_HTTP",
+    "TLS_CERT",
+    "TLS_KEY",
+    "ADMIN",
+    "STATE_DIR",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+];
+
+/// What to say of a variable that looks like ours and is none. Those that Kubernetes sets in every pod for a Service
+/// of the name `oidc-issuer…` are not meant for us.
+pub fn unknown_variable(name: &str) -> Option<String> {
+    let ours = name.strip_prefix(PREFIX)?;
+    let of_a_service = ours == "PORT" || ours.contains("PORT_") || ours.contains("SERVICE_");
+    if of_a_service || VARIABLES.contains(&ours) {
+        return None;
+    }
+    Some(match schema::nearest(ours, VARIABLES) {
+        Some(meant) => format!("the variable {name} means nothing; did you mean {PREFIX}{meant}?"),
+        None => format!("the variable {name} means nothing"),
+    })
+}
 
 /// Who says what nobody said.
 const EMBEDDED_DEFAULT: &str = "the embedded default";

@@ -3,9 +3,11 @@
 //! Only the certificate is replaced, behind a resolver: the rest of the configuration stays, so tickets survive.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
@@ -23,9 +25,16 @@ mod pair;
 mod self_signed;
 
 use keeper::Keeper;
+use pair::Files;
 
 /// Sessions of TLS 1.2 clients that know no tickets; all others are kept by the client.
 const SESSIONS: usize = 4096;
+
+/// Reads a certificate and its key and judges them as a start would; tells what clients may stumble over all the same.
+pub fn check_certificate(cert: &Path, key: &Path, now: Timestamp) -> Result<Option<String>, EdgeError> {
+    let pair = Files::read(cert, key)?.pair(cert, key, now)?;
+    Ok(pair.doubt)
+}
 
 /// One certificate, and the listeners that present it.
 #[derive(Debug)]

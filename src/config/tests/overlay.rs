@@ -179,3 +179,21 @@ fn the_embedded_default_is_for_this_machine_alone() {
         "https://localhost:9443"
     );
 }
+
+#[test]
+fn a_variable_that_looks_like_ours_and_is_none_is_told() {
+    let told = unknown_variable("OIDC_ISSUER_LISTENN").unwrap();
+    assert!(told.ends_with("did you mean OIDC_ISSUER_LISTEN?"), "{told}");
+    assert!(unknown_variable("OIDC_ISSUER_FOO").is_some());
+    for fine in [
+        "OIDC_ISSUER_LISTEN",
+        "OIDC_ISSUER_CONFIG",
+        "OIDC_ISSUER_PORT",
+        "OIDC_ISSUER_PORT_443_TCP_ADDR",
+        "OIDC_ISSUER_SERVICE_HOST",
+        "OIDC_ISSUER_ADMIN_SERVICE_PORT_METRICS",
+        "PATH",
+    ] {
+        assert_eq!(unknown_variable(fine), None);
+    }
+}

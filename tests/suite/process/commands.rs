@@ -1,8 +1,11 @@
 //! What the other commands answer.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{Folder, Served, key, kid};
+use crate::real::pki::Pki;
 use crate::real::program::free_port;
 use crate::real::service::run;
 
@@ -182,4 +185,27 @@ fn completions_are_there_for_the_usual_shells() {
         assert_eq!(output.code, Some(0));
         assert!(output.stdout.contains("tls-cert"), "{shell}");
     }
+}
+
+#[test]
+fn config_check_judges_the_certificate_files_as_a_start_would() {
+    let folder = Folder::new();
+    let one = Pki::create(&folder.path("one"), &["localhost"]);
+    let two = Pki::create(&folder.path("two"), &["localhost"]);
+    let check = |cert: &Path, key: &Path| {
+        let file = folder.write(
+            "config.yaml",
+            &format!(
+                "issuers: [{{issuer: https://a.example, sources: [files: {{paths: [a.pem]}}]}}]\nlisteners: \
+                 [{{address: \":1\", tls: {{certFile: {}, keyFile: {}}}}}]\n",
+                cert.display(),
+                key.display()
+            ),
+        );
+        run(&["config", "check", &file])
+    };
+    assert_eq!(check(&one.cert, &one.key).code, Some(0));
+    let output = check(&one.cert, &two.key);
+    assert_eq!(output.code, Some(64));
+    assert!(output.stderr.contains("does not match"), "{}", output.stderr);
 }
