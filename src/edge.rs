@@ -37,6 +37,7 @@ mod tls;
 
 pub use error::EdgeError;
 pub use limits::Limits;
+pub(crate) use listener::listen;
 pub use router::{Body, Router};
 pub use tls::check_certificate;
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{AdminState, router};
+use crate::edge::listen;
 
 /// Bounds of the admin listener.
 #[derive(Clone, Copy, Debug)]
@@ -65,14 +66,12 @@ pub enum BindError {
     },
 }
 
-/// Opens the admin listener.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { address },
-            _ => BindError::Failed { address, error },
-        })
+/// Opens the admin listener, within a tokio runtime. `[::]` is every address, also where the machine has no IPv6.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    listen(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { address },
+        _ => BindError::Failed { address, error },
+    })
 }
 
 /// Serves until `shutdown`; then answers what is in progress and returns. To be ended after the edge, so that
@@ -169,8 +168,8 @@ mod tests {
         }
     }
 
-    async fn loopback() -> (TcpListener, SocketAddr) {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    fn loopback() -> (TcpListener, SocketAddr) {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
     }
@@ -186,8 +185,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_in_use_is_told_with_what_to_do() {
-        let (_held, address) = loopback().await;
-        let error = bind(address).await.unwrap_err();
+        let (_held, address) = loopback();
+        let error = bind(address).unwrap_err();
         assert!(matches!(error, BindError::InUse { .. }));
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
@@ -198,7 +197,7 @@ mod tests {
             header: Duration::from_millis(50),
             ..LIMITS
         };
-        let (listener, address) = loopback().await;
+        let (listener, address) = loopback();
         tokio::spawn(serve_within(limits, listener, state(), pending()));
         let mut slow = TcpStream::connect(address).await.unwrap();
         slow.write_all(b"GET /livez HTTP/1.1\r\nHost: a").await.unwrap();
@@ -211,7 +210,7 @@ mod tests {
             connections: 1,
             ..LIMITS
         };
-        let (listener, address) = loopback().await;
+        let (listener, address) = loopback();
         tokio::spawn(serve_within(limits, listener, state(), pending()));
         let mut first = TcpStream::connect(address).await.unwrap();
         first
@@ -240,7 +239,7 @@ mod tests {
             age: Duration::from_millis(50),
             ..LIMITS
         };
-        let (listener, address) = loopback().await;
+        let (listener, address) = loopback();
         tokio::spawn(serve_within(limits, listener, state(), pending()));
         let mut idle = TcpStream::connect(address).await.unwrap();
         assert_eq!(read_to_end(&mut idle).await, "");
@@ -248,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn shutdown_closes_idle_connections_and_returns() {
-        let (listener, address) = loopback().await;
+        let (listener, address) = loopback();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(serve(listener, state(), async {
             let _ = stopped.await;
@@ -266,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_shutdown_before_the_first_connection_returns_at_once() {
-        let (listener, _) = loopback().await;
+        let (listener, _) = loopback();
         timeout(DEADLINE, serve(listener, state(), ready(())))
             .await
             .unwrap();

@@ -79,7 +79,7 @@ async fn serve(
         }
     })?;
     let addresses = edge.addresses().map_err(Failure::failed)?;
-    let admin_socket = admin::bind(settings.admin).await.map_err(Failure::failed)?;
+    let admin_socket = admin::bind(settings.admin).map_err(Failure::failed)?;
 
     let catalog = Arc::new(Catalog::default());
     let shared = Shared {

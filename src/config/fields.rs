@@ -286,7 +286,7 @@ fn not_in_this_release(table: &str, name: &str) -> Option<&'static str> {
             "is not in this release: mount the Secret and name its files under `files`, or use `apiServer` or `jwks`",
         ),
         ("issuers[].sources[].apiServer", "endpoints") => {
-            Some("is not in this release: in the cluster every endpoint is asked; elsewhere the one address")
+            Some("is not in this release: the one address is asked, over a new connection each time")
         }
         _ => None,
     }

@@ -103,7 +103,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, Unreadable> {
         strict_booleans: true,
         with_snippet: false,
         emit_comments: false,
-        budget: serde_saphyr::budget! { max_depth: 32, max_documents: 1, max_nodes: 100_000 },
+        budget: serde_saphyr::budget! { max_depth: 32, max_nodes: 100_000 },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000, max_replay_stack_depth: 8 },
     };
     serde_saphyr::from_str_with_options::<Node>(text, options).or_else(|error| {
@@ -122,6 +122,12 @@ fn explain(text: &str, line: Option<u64>, error: &serde_saphyr::Error) -> String
         .is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
     if starts_with_tab {
         return "is indented with a tab: YAML wants spaces".to_owned();
+    }
+    if matches!(
+        error.without_snippet(),
+        serde_saphyr::Error::MultipleDocuments { .. }
+    ) {
+        return "holds several YAML documents, with `---` between them: keep one".to_owned();
     }
     let message = error.render();
     let message = message.lines().next().unwrap_or("cannot be parsed");
@@ -269,6 +275,12 @@ mod tests {
         let (line, message) = refused(b"issuers:\n\t- issuer: https://a.example\n");
         assert_eq!(line, Some(2));
         assert!(message.contains("tab"), "{message}");
+    }
+
+    #[test]
+    fn several_documents_are_refused() {
+        let (_, message) = refused(b"a: 1\n---\nb: 1\n");
+        assert!(message.starts_with("holds several YAML documents"), "{message}");
     }
 
     #[test]

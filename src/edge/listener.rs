@@ -12,18 +12,22 @@ use super::EdgeError;
 /// Connections that the kernel may hold for us before we accept them; it lowers this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Binds and listens. `[::]` is every address of the machine, of both families; where the machine has no IPv6
-/// at all, the IPv4 ones.
+/// A listener of the edge.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, EdgeError> {
-    let any_v6 = address.ip() == Ipv6Addr::UNSPECIFIED;
-    let bound = match open(address) {
-        Err(error) if any_v6 && has_no_ipv6(&error) => open((Ipv4Addr::UNSPECIFIED, address.port()).into()),
-        bound => bound,
-    };
-    bound.map_err(|error| match error.kind() {
+    listen(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => EdgeError::AddressInUse { address },
         _ => EdgeError::Bind { address, error },
     })
+}
+
+/// Binds and listens. `[::]` is every address of the machine, of both families; where the machine has no IPv6
+/// at all, the IPv4 ones.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let any_v6 = address.ip() == Ipv6Addr::UNSPECIFIED;
+    match open(address) {
+        Err(error) if any_v6 && has_no_ipv6(&error) => open((Ipv4Addr::UNSPECIFIED, address.port()).into()),
+        bound => bound,
+    }
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
