@@ -225,10 +225,15 @@ impl Cluster {
             "users": [{ "name": "oidc-issuer", "user": { "tokenFile": token_file } }],
             "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "oidc-issuer" } }],
         });
-        let path = self.folder.path().join("kubeconfig");
+        let path = self.kubeconfig_file();
         // JSON is YAML.
         std::fs::write(&path, config.to_string()).expect("a file");
         path
+    }
+
+    /// Where `kubeconfig` has written it.
+    pub(crate) fn kubeconfig_file(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
     }
 
     /// Writes a new token of the kubeconfig's service account, as the kubelet does about hourly.

@@ -50,7 +50,7 @@ async fn an_api_server_that_forbids_reading_is_told_by_the_role_that_is_missing(
 }
 
 #[tokio::test]
-async fn an_api_server_of_another_issuer_is_told_by_the_flag_to_set() {
+async fn an_api_server_of_another_issuer_is_published_only_if_the_source_claims_that_issuer() {
     let Some(programs) = Programs::find(CLUSTER) else {
         return;
     };
@@ -60,6 +60,25 @@ async fn an_api_server_of_another_issuer_is_told_by_the_flag_to_set() {
     for word in ["https://another.example", "--service-account-issuer", "claims"] {
         assert!(said.contains(word), "{word}: {said}");
     }
+
+    // Before the cluster is switched, its keys are published under the name that it will have.
+    let kubeconfig = cluster.kubeconfig_file();
+    let mut arguments = vec![
+        "--issuer".into(),
+        url(&address),
+        "--listen".into(),
+        address.clone(),
+    ];
+    arguments.extend(["--kubeconfig".into(), kubeconfig.display().to_string()]);
+    arguments.extend(["--source-claims".into(), "https://another.example".into()]);
+    let service = OidcIssuer::serve(&arguments).await;
+    let jwks = service.http().get(&format!("{}/jwks", url(&address))).await;
+    assert_eq!((jwks.status, jwks.body), (200, cluster.jwks().await));
+    let discovery = service
+        .http()
+        .get(&format!("{}/.well-known/openid-configuration", url(&address)))
+        .await;
+    assert_eq!(discovery.json()["issuer"], url(&address));
 }
 
 /// Starts a service that gets no keys: its edge answers 503, it lives but is not ready. Returns what it logs of it.
