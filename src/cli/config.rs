@@ -1,6 +1,7 @@
 //! `config check`: whether a configuration would be taken.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -11,7 +12,7 @@ use super::logging::LoggingArgs;
 use super::{Failure, output};
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
-use crate::edge::{ListenerSettings, TlsSettings, check_certificate};
+use crate::edge::{EdgeError, ListenerSettings, TlsSettings, check_certificate};
 use crate::source::SourceSettings;
 
 /// Check a configuration
@@ -26,6 +27,7 @@ enum ConfigCommand {
     /// Tell every problem of a configuration, or what it would serve
     ///
     /// Takes the same flags and variables as `serve`. Exit code 0 if `serve` would take it, otherwise 64.
+    /// Certificate files that are not on this machine are a warning only.
     Check(CheckArgs),
 }
 
@@ -52,7 +54,8 @@ pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// As the start would: files that do not match or are expired are wrong configuration.
+/// As the start would: files that do not match or are expired are wrong configuration. Those that are not there are
+/// told only: a pipeline checks what another machine serves.
 fn check_certificates(settings: &Settings) -> Result<(), Failure> {
     let now = Clock::system().now();
     let mut wrong = Vec::new();
@@ -61,6 +64,12 @@ fn check_certificates(settings: &Settings) -> Result<(), Failure> {
             match check_certificate(cert, key, now) {
                 Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", cert.display())),
                 Ok(None) => {}
+                Err(EdgeError::Unreadable { path, error }) if error.kind() == io::ErrorKind::NotFound => {
+                    output::complain(format_args!(
+                        "warning: {} is not on this machine: serve would not start here",
+                        path.display()
+                    ));
+                }
                 Err(error) => wrong.push(error.to_string()),
             }
         }

@@ -19,7 +19,7 @@ use crate::admin::{self, AdminState, Readiness};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::edge::Edge;
+use crate::edge::{Edge, TlsSettings};
 use crate::issuer::{Issuers, Shared};
 use crate::metrics::{Metrics, VERSION};
 
@@ -160,6 +160,20 @@ fn announce(asked: &Asked, settings: &Settings, addresses: &[std::net::SocketAdd
             "plain HTTP"
         };
         tracing::info!(%address, "listening on {address} for {kind}");
+    }
+    let self_signed = settings
+        .listeners
+        .iter()
+        .find_map(|listener| match &listener.tls {
+            Some(TlsSettings::SelfSigned { folder, .. }) => Some(folder.join("ca.crt")),
+            _ => None,
+        });
+    if let (Some(ca), false) = (self_signed, asked.is_embedded_default()) {
+        tracing::warn!(
+            "the certificate is self-signed: verifiers trust it only with {}; name another one with --tls-cert and \
+             --tls-key",
+            ca.display()
+        );
     }
     if let Ok(address) = admin.local_addr() {
         tracing::info!(%address, "listening on {address} for metrics and health");

@@ -205,6 +205,17 @@ fn config_check_judges_the_certificate_files_as_a_start_would() {
         run(&["config", "check", &file])
     };
     assert_eq!(check(&one.cert, &one.key).code, Some(0));
+    let elsewhere = check(&folder.path("nowhere"), &one.key);
+    assert_eq!(
+        elsewhere.code,
+        Some(0),
+        "a pipeline checks what another machine serves"
+    );
+    assert!(
+        elsewhere.stderr.contains("is not on this machine"),
+        "{}",
+        elsewhere.stderr
+    );
     let output = check(&one.cert, &two.key);
     assert_eq!(output.code, Some(64));
     assert!(output.stderr.contains("does not match"), "{}", output.stderr);
