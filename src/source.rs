@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::task::JoinError;
+use url::Url;
 
 use api_server::ApiServer;
 use embedded::Embedded;
@@ -64,6 +65,17 @@ impl Source {
             Adapter::Files(source) => source.changed().await,
             Adapter::ApiServer(_) | Adapter::Jwks(_) | Adapter::Embedded(_) => std::future::pending().await,
         }
+    }
+}
+
+/// A URL as it may be shown: without userinfo, query and fragment, where credentials may be.
+pub fn shown(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(parsed) if *parsed.path() == *"/" && !url.ends_with('/') => {
+            fetch::shown(&parsed).trim_end_matches('/').to_owned()
+        }
+        Ok(parsed) => fetch::shown(&parsed),
+        Err(_) => url.split(['?', '#']).next().unwrap_or_default().to_owned(),
     }
 }
 

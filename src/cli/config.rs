@@ -13,7 +13,7 @@ use super::{Failure, output};
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
 use crate::edge::{EdgeError, ListenerSettings, TlsSettings, check_certificate};
-use crate::source::SourceSettings;
+use crate::source::{SourceSettings, shown};
 
 /// Check a configuration
 #[derive(Debug, Args)]
@@ -127,11 +127,11 @@ pub(super) fn describe(source: &SourceSettings) -> String {
                 Some(context) => format!("the API server of context {context} in {}", file.display()),
                 None => format!("the API server of {}", file.display()),
             },
-            (None, Some(server)) => format!("the API server {server}"),
+            (None, Some(server)) => format!("the API server {}", shown(server)),
             (None, None) => "the API server of the cluster that this pod runs in".to_owned(),
         },
         SourceSettings::Files(files) => format!("files {}", files.paths.join(", ")),
-        SourceSettings::Jwks(jwks) => format!("the JWKS at {}", jwks.url),
+        SourceSettings::Jwks(jwks) => format!("the JWKS at {}", shown(&jwks.url)),
         SourceSettings::Embedded(_) => {
             "a signing key of its own (for trying the service, not for production)".to_owned()
         }

@@ -76,7 +76,11 @@ impl Issuer {
             .iter()
             .cloned()
             .zip(sources.iter().map(|source| source.confirmation));
-        let ring = Ring::new(rules.clone(), confirmations, parts.ledgers.load(&profile.issuer));
+        let ring = Ring::new(
+            rules.clone(),
+            confirmations,
+            parts.ledgers.load(profile.issuer.as_str()),
+        );
         let name = profile.issuer.as_str().to_owned();
         let metrics = parts.shared.metrics.issuer(&name);
         metrics.sources(&ids);
@@ -155,10 +159,10 @@ impl Issuer {
         };
         self.metrics.read(
             &state.id,
-            outcome.as_ref().map(|()| ()).map_err(ReadError::label),
+            outcome.as_ref().copied().map_err(ReadError::label),
             now,
         );
-        self.log_read(source, outcome.as_ref().map(|()| ()), now);
+        self.log_read(source, outcome.as_ref().copied(), now);
         self.settle(now);
     }
 
@@ -188,9 +192,7 @@ impl Issuer {
     fn settle(&mut self, now: Timestamp) {
         let key_set = self.ring.key_set(now);
         // Kept before it is shown: what was ever published must be remembered.
-        self.parts
-            .ledgers
-            .save(&self.parts.settings.profile.issuer, self.ring.ledger());
+        self.parts.ledgers.save(&self.name, self.ring.ledger());
         self.publish(&key_set, now);
         for event in changes(&self.key_set, &key_set) {
             event.log(&self.name);

@@ -153,10 +153,7 @@ pub(super) fn described(settings: &ApiServerSettings) -> String {
         (Some(path), Some(context), _) => format!("kubeconfig {path}, context {context}"),
         (Some(path), None, _) => format!("kubeconfig {path}"),
         (None, _, Some(server)) => {
-            format!(
-                "API server {}",
-                Url::parse(server).map_or_else(|_| server.clone(), |url| super::fetch::shown(&url))
-            )
+            format!("API server {}", super::shown(server))
         }
         (None, _, None) => "API server of this cluster".to_owned(),
     }

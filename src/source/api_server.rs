@@ -143,7 +143,12 @@ fn claimed(discovery: &Answer) -> Result<String, Cause> {
     struct Document {
         issuer: String,
     }
-    let document: Document = serde_json::from_slice(&discovery.body).map_err(|error| {
+    // Where a byte order mark is before the keys, it is before the issuer.
+    let body = discovery
+        .body
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(&discovery.body);
+    let document: Document = serde_json::from_slice(body).map_err(|error| {
         let reason = match error.classify() {
             serde_json::error::Category::Data => {
                 "a discovery document with one issuer is expected".to_owned()

@@ -7,8 +7,8 @@ mod remedy;
 use std::fmt;
 use std::time::Duration;
 
-use super::SourceSettings;
 use super::access::described;
+use super::{SourceSettings, shown};
 use crate::key::{ParseError, Quarantined};
 
 /// A read that gave no listing. `Display` is one line: place, cause, remedy.
@@ -72,7 +72,7 @@ impl ReadError {
     pub fn other_issuer(settings: &SourceSettings, named: &str, ours: &str) -> Self {
         let (asked, place) = match settings {
             SourceSettings::ApiServer(settings) => (Asked::ApiServer, described(settings)),
-            SourceSettings::Jwks(settings) => (Asked::Jwks, settings.url.clone()),
+            SourceSettings::Jwks(settings) => (Asked::Jwks, shown(&settings.url)),
             SourceSettings::Files(settings) => (Asked::Files, settings.paths.join(", ")),
             SourceSettings::Embedded(_) => (Asked::Embedded, "embedded key".to_owned()),
         };
@@ -109,7 +109,14 @@ impl fmt::Display for ReadError {
         let Inner {
             place, asked, cause, ..
         } = &*self.0;
-        write!(f, "{place}: {cause}. {}", cause.remedy(*asked))
+        let remedy = cause.remedy(*asked);
+        match cause {
+            // The place says it already.
+            Cause::File { what, path, reason } if place.starts_with(&format!("{what} {path}")) => {
+                write!(f, "{place}: {reason}. {remedy}")
+            }
+            _ => write!(f, "{place}: {cause}. {remedy}"),
+        }
     }
 }
 

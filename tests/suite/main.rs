@@ -12,3 +12,5 @@ mod house;
 mod process;
 #[cfg(test)]
 mod real;
+#[cfg(test)]
+mod source_faults;

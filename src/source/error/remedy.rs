@@ -25,6 +25,11 @@ impl Cause {
                 phase: Phase::Plugin, ..
             } => "Run the plugin by hand to see what it waits for",
             Self::Timeout { .. } => "Check the server's health and load, or raise the source's timeout",
+            Self::Interrupted {
+                phase: Phase::Headers,
+            } => {
+                "Check the server's log (does it want a client certificate?), and any balancer or proxy between"
+            }
             Self::Interrupted { .. } => "Check the server's log, and any balancer or proxy between",
             Self::Proxy { .. } => {
                 "Check HTTPS_PROXY or the kubeconfig's proxy-url, or name the host in NO_PROXY to go there directly"
