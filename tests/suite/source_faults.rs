@@ -10,6 +10,7 @@ mod certificates;
 mod connections;
 mod exchanges;
 mod files;
+mod reads;
 mod server;
 mod world;
 
@@ -156,6 +157,11 @@ struct Service {
 
 impl Service {
     fn start(world: &World, source: Which) -> Self {
+        Self::start_with(world, source, &[])
+    }
+
+    /// The same, with nothing but these in its environment.
+    fn start_with(world: &World, source: Which, environment: &[(&str, String)]) -> Self {
         let any = json!({ "address": "127.0.0.1:0" });
         let config = json!({
             "issuers": [{ "issuer": ISSUER, "refresh": "1s", "sources": world.sources(source) }],
@@ -177,6 +183,7 @@ impl Service {
             ])
             .arg(file)
             .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a file"))

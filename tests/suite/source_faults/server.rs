@@ -1,7 +1,7 @@
 //! A source that can be broken in every way: what it does is exchanged while it runs.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -76,8 +76,13 @@ pub(super) fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
     response("200 OK", "content-type: application/json\r\n", body)
 }
 
+/// A request that came: over which connection, counted from 0, and its head.
+pub(super) type Seen = Arc<Mutex<Vec<(usize, String)>>>;
+
 pub(super) struct Server {
     pub(super) port: u16,
+    /// All requests so far.
+    pub(super) seen: Seen,
     behaviour: watch::Sender<Behaviour>,
 }
 
@@ -86,8 +91,13 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (behaviour, changes) = watch::channel(behaviour);
-        tokio::spawn(listen(listener, port, changes));
-        Self { port, behaviour }
+        let seen = Seen::default();
+        tokio::spawn(listen(listener, port, changes, Arc::clone(&seen)));
+        Self {
+            port,
+            seen,
+            behaviour,
+        }
     }
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
@@ -95,7 +105,8 @@ impl Server {
     }
 }
 
-async fn listen(listener: TcpListener, port: u16, mut changes: watch::Receiver<Behaviour>) {
+async fn listen(listener: TcpListener, port: u16, mut changes: watch::Receiver<Behaviour>, seen: Seen) {
+    let mut connections = 0;
     let mut listener = Some(listener);
     loop {
         let is_down = matches!(changes.borrow_and_update().transport, Transport::Down);
@@ -120,7 +131,9 @@ async fn listen(listener: TcpListener, port: u16, mut changes: watch::Receiver<B
             accepted = accept => {
                 if let Ok((stream, _)) = accepted {
                     let behaviour = changes.borrow().clone();
-                    tokio::spawn(async move { drop(serve(stream, behaviour).await) });
+                    let see = See { connection: connections, seen: Arc::clone(&seen) };
+                    connections += 1;
+                    tokio::spawn(async move { drop(serve(stream, behaviour, see).await) });
                 }
             }
             exchanged = changes.changed() => if exchanged.is_err() { return },
@@ -128,7 +141,13 @@ async fn listen(listener: TcpListener, port: u16, mut changes: watch::Receiver<B
     }
 }
 
-async fn serve(mut stream: TcpStream, behaviour: Behaviour) -> io::Result<()> {
+/// Who sees the requests of one connection.
+struct See {
+    connection: usize,
+    seen: Seen,
+}
+
+async fn serve(mut stream: TcpStream, behaviour: Behaviour, see: See) -> io::Result<()> {
     let mut scratch = [0; 16];
     match behaviour.transport.clone() {
         Transport::Down | Transport::Close => Ok(()),
@@ -143,7 +162,7 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour) -> io::Result<()> {
             Ok(())
         }
         Transport::Tls(config) => match TlsAcceptor::from(config).accept(stream).into_fallible().await {
-            Ok(stream) => answer(stream, &behaviour).await,
+            Ok(stream) => answer(stream, &behaviour, &see).await,
             Err((error, mut stream)) => {
                 // Closed at once, the alert could be lost with what the client still sends.
                 stream.shutdown().await?;
@@ -154,13 +173,21 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour) -> io::Result<()> {
     }
 }
 
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: &Behaviour) -> io::Result<()> {
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    behaviour: &Behaviour,
+    see: &See,
+) -> io::Result<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await?);
         }
-        let head = String::from_utf8_lossy(&head);
+        let head = String::from_utf8_lossy(&head).into_owned();
+        see.seen
+            .lock()
+            .expect("no panic")
+            .push((see.connection, head.clone()));
         let is_discovery = head
             .split(' ')
             .nth(1)
