@@ -5,11 +5,14 @@ use std::panic;
 
 use anyhow::anyhow;
 use clap::Args;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use super::Failure;
+use crate::clock::Clock;
 use crate::config::{self, LogFormat, Logging};
 
 #[expect(clippy::doc_markdown, reason = "help is plain text")]
@@ -57,6 +60,7 @@ pub(super) fn start(logging: &Logging) -> Level {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         fmt::layer()
             .with_writer(stderr)
+            .with_timer(Seconds(Clock::system()))
             .with_target(false)
             .with_ansi(colours)
             .boxed()
@@ -65,6 +69,15 @@ pub(super) fn start(logging: &Logging) -> Level {
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     panic::set_hook(Box::new(log_panic));
     Level(handle)
+}
+
+/// The time of a line for a person, who does not count in microseconds.
+struct Seconds(Clock);
+
+impl FormatTime for Seconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{:.0}", self.0.now())
+    }
 }
 
 /// For commands that log only where they are told to.

@@ -27,12 +27,19 @@ pub(super) fn text(asked: &Asked, settings: &Settings, addresses: &[SocketAddr])
         named => format!("{curl} --connect-to localhost:{named}:localhost:{port}"),
     };
     let flags = asked.flags_again();
+    let program = program();
     Some(format!(
         "Serving {issuer} with a signing key of its own, for trying the service: NOT FOR PRODUCTION.\n\
          Try next:\n\
          \n  {curl} {issuer}/.well-known/openid-configuration\
          \n  {curl} {jwks}\
-         \n  oidc-issuer token{flags} --audience vault\n\n",
+         \n  {program} token{flags} --audience vault\n\n",
         jwks = settings.issuers.first()?.profile.jwks_uri,
     ))
+}
+
+/// This program as it was called, so that the command works where it is not in the path.
+fn program() -> String {
+    let called = std::env::args().next().filter(|called| called.contains('/'));
+    called.map_or_else(|| "oidc-issuer".to_owned(), |called| shell_quoted(&called))
 }
