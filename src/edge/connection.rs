@@ -74,18 +74,25 @@ impl Protocols {
         let Some(tls) = &self.tls else {
             return self.plain(stream).await;
         };
+        let began = Instant::now();
         let handshake = tls.0.accept(stream);
-        match timeout(self.limits.handshake_timeout, handshake).await {
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+        let handshake = async {
+            tokio::select! {
+                done = timeout(self.limits.handshake_timeout, handshake) => done.ok(),
+                () = self.shared.drain.gives_up_on_silence_since(began) => None,
+            }
+        };
+        match handshake.await {
+            Some(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 let activity = Activity::begin();
                 self.http2(Watched::new(stream, activity.clone()), activity).await;
             }
-            Ok(Ok(stream)) => {
+            Some(Ok(stream)) => {
                 let activity = Activity::begin();
                 let _ = self.http1(Watched::new(stream, activity.clone()), activity).await;
             }
-            Ok(Err(error)) => self.metrics.handshake_failed(failure::reason(&error)),
-            Err(_) => self.metrics.handshake_failed(HandshakeFailure::Timeout),
+            Some(Err(error)) => self.metrics.handshake_failed(failure::reason(&error)),
+            None => self.metrics.handshake_failed(HandshakeFailure::Timeout),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// How long a connection that had a request stays open for another one.
@@ -55,6 +55,15 @@ impl Drain {
     /// When a connection must have ended, whatever it is doing.
     pub(super) fn ends(&self) -> Option<Instant> {
         self.0.since.get().map(|since| *since + self.0.timeout)
+    }
+
+    /// Resolves once draining and a connection that began then would have had its first request by now: a TCP
+    /// health check that never says a word must not hold up the end.
+    pub(super) async fn gives_up_on_silence_since(&self, began: Instant) {
+        self.signal().await;
+        if let Some(until) = self.quiet_until(began, None) {
+            sleep_until(until).await;
+        }
     }
 
     /// Until when a connection in which nothing is under way is kept.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use oidc_issuer::edge::TlsSettings;
+
 use super::vocabulary::{Served, Setting, read_to_end, reqwest_builder, within};
 
 const GET: &str = "GET /jwks HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -94,6 +96,25 @@ async fn a_client_that_hangs_does_not_keep_it_from_ending() {
     let began = Instant::now();
     served.stopped().await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_that_never_begins_its_handshake_is_not_waited_for_longer_than_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let self_signed = TlsSettings::SelfSigned {
+        folder: folder.path().to_owned(),
+        names: Vec::new(),
+    };
+    // A balancer's TCP health check, say: without a rule of its own it would have the whole handshake timeout.
+    let served = Served::start(
+        Setting::plain()
+            .tls(self_signed)
+            .limits(|limits| limits.handshake_timeout = Duration::from_mins(1)),
+    );
+    let silent = served.connect().await;
+    // It ends within the twenty seconds that `stopped` allows.
+    served.stopped().await;
+    drop(silent);
 }
 
 /// Clients that keep asking while it stops: over connections that stay open, and over a new one each time.
