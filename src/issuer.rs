@@ -49,3 +49,6 @@ impl IssuerSource {
         SourceId(format!("sources[{index}].{}", self.settings.kind()).into())
     }
 }
+
+#[cfg(test)]
+mod tests;

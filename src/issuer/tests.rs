@@ -1,0 +1,325 @@
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::key::parse_file;
+use crate::metrics::Metrics;
+use crate::publication::{CachePolicy, IssuerUrl, JwksUri, Publication};
+use crate::source::FilesSettings;
+
+const A: &str = "https://oidc.example.com/a";
+const B: &str = "https://oidc.example.com/b";
+
+/// The issuers, their key files, and the time.
+struct House {
+    folder: TempDir,
+    shared: Shared,
+    seconds: Arc<AtomicI64>,
+    panics: Arc<AtomicBool>,
+}
+
+impl House {
+    fn new() -> Self {
+        let (seconds, panics) = (
+            Arc::new(AtomicI64::new(1_700_000_000)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (now, panic) = (Arc::clone(&seconds), Arc::clone(&panics));
+        let clock = Clock::from_fn(move || {
+            assert!(
+                !panic.swap(false, Ordering::SeqCst),
+                "the panic that this test asked for"
+            );
+            Timestamp::from_second(now.load(Ordering::SeqCst)).unwrap()
+        });
+        let shared = Shared {
+            catalog: Arc::new(Catalog::default()),
+            metrics: Metrics::new(clock.now()),
+            clock,
+        };
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            shared,
+            seconds,
+            panics,
+        }
+    }
+
+    fn pass(&self, time: SignedDuration) {
+        self.seconds.fetch_add(time.as_secs(), Ordering::SeqCst);
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a new key, as a whole, and tells its `kid`.
+    fn key(&self, name: &str) -> String {
+        let pem = rcgen::KeyPair::generate().unwrap().public_key_pem();
+        fs::write(self.file(".draft"), &pem).unwrap();
+        fs::rename(self.file(".draft"), self.file(name)).unwrap();
+        parse_file(pem.as_bytes()).unwrap().keys[0].kid().to_owned()
+    }
+
+    /// An issuer of the key files of this pattern.
+    fn issuer(&self, url: &str, pattern: &str) -> IssuerSettings {
+        let issuer = IssuerUrl::parse(url).unwrap();
+        let cache = CachePolicy {
+            max_age: SignedDuration::from_secs(300),
+            stale_while_revalidate: SignedDuration::ZERO,
+            stale_if_error: SignedDuration::ZERO,
+        };
+        let paths = vec![self.file(pattern).display().to_string()];
+        IssuerSettings {
+            profile: Profile {
+                jwks_uri: JwksUri::of(&issuer),
+                issuer,
+                announced: Vec::new(),
+                extra: serde_json::Map::new(),
+                jwks_content_type: HeaderValue::from_static("application/jwk-set+json"),
+                jwks_cache: cache,
+                discovery_cache: cache,
+            },
+            required: true,
+            sources: vec![IssuerSource {
+                settings: SourceSettings::Files(FilesSettings { paths }),
+                claims: Vec::new(),
+                confirmation: 1,
+            }],
+            refresh: SignedDuration::from_secs(10),
+            rules: Rules::new(SignedDuration::from_hours(49)),
+            token_lifetime: SignedDuration::from_hours(24),
+        }
+    }
+
+    fn start(&self, settings: Vec<IssuerSettings>) -> Issuers {
+        Issuers::start(self.shared.clone(), settings)
+    }
+
+    /// What is published at an issuer; `Err` where its documents are not found at all.
+    fn published(&self, url: &str) -> Result<Option<Arc<Publication>>, ()> {
+        let path = IssuerUrl::parse(url).unwrap().path().to_owned() + "/jwks";
+        self.shared
+            .catalog
+            .lookup(&path, None)
+            .map(|found| found.route.slot.current())
+            .ok_or(())
+    }
+
+    fn kids(&self, url: &str) -> Vec<String> {
+        let Ok(Some(publication)) = self.published(url) else {
+            return Vec::new();
+        };
+        let listing = crate::key::parse_jwks(&publication.jwks.identity.body).unwrap();
+        listing.keys.iter().map(|key| key.kid().to_owned()).collect()
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < deadline, "still not so: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn until_kids(&self, url: &str, kids: &[&str]) {
+        let mut expected = kids.to_vec();
+        expected.sort_unstable();
+        self.until(&format!("{url} publishes {kids:?}"), || {
+            let mut published = self.kids(url);
+            published.sort_unstable();
+            published == expected
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_leaves_the_files_stays_for_the_retention() {
+    let house = House::new();
+    let first = house.key("1.pem");
+    let issuers = house.start(vec![house.issuer(A, "*.pem")]);
+    house.until_kids(A, &[&first]).await;
+
+    let second = house.key("2.pem");
+    house.until_kids(A, &[&first, &second]).await;
+    fs::remove_file(house.file("1.pem")).unwrap();
+    house
+        .until("it is no longer the first", || {
+            house.kids(A) == [second.as_str(), &first]
+        })
+        .await;
+
+    house.pass(SignedDuration::from_hours(48));
+    let third = house.key("3.pem");
+    house.until_kids(A, &[&first, &second, &third]).await;
+    house.pass(SignedDuration::from_hours(2));
+    fs::remove_file(house.file("3.pem")).unwrap();
+    house.until_kids(A, &[&second, &third]).await;
+    issuers.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_same_listing_leaves_the_same_publication() {
+    let house = House::new();
+    let kid = house.key("1.pem");
+    let _issuers = house.start(vec![house.issuer(A, "*.pem")]);
+    house.until_kids(A, &[&kid]).await;
+    let before = house.published(A).unwrap().unwrap();
+    let reads = || {
+        let metrics = house.shared.metrics.render().unwrap();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("oidc_issuer_source_reads_total{"))
+            .unwrap();
+        line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    let count = reads();
+    fs::write(house.file("foreign.pem"), "").unwrap();
+    house.until("it was read again", || reads() > count).await;
+    assert!(Arc::ptr_eq(&before, &house.published(A).unwrap().unwrap()));
+}
+
+#[tokio::test]
+async fn a_dropped_issuer_is_withdrawn_at_once_and_restored_from_its_ledger() {
+    let house = House::new();
+    let (a, b) = (house.key("a.pem"), house.key("b.pem"));
+    let mut issuers = house.start(vec![house.issuer(A, "a.pem"), house.issuer(B, "b.pem")]);
+    house.until_kids(A, &[&a]).await;
+    house.until_kids(B, &[&b]).await;
+    let of_b = house.published(B).unwrap().unwrap();
+
+    issuers.apply(vec![house.issuer(B, "b.pem")]).await;
+    assert!(house.published(A).is_err(), "404, not 503");
+    assert!(!house.shared.metrics.render().unwrap().contains(A));
+
+    // Its source is gone meanwhile: the ledger alone has the key.
+    fs::remove_file(house.file("a.pem")).unwrap();
+    issuers
+        .apply(vec![house.issuer(A, "a.pem"), house.issuer(B, "b.pem")])
+        .await;
+    assert_eq!(house.kids(A), [a], "published again as soon as it is back");
+    assert!(
+        Arc::ptr_eq(&of_b, &house.published(B).unwrap().unwrap()),
+        "B was not disturbed"
+    );
+}
+
+#[tokio::test]
+async fn an_issuer_whose_sources_change_keeps_its_ledger() {
+    let house = House::new();
+    let (old, new) = (house.key("old.pem"), house.key("new.pem"));
+    let mut issuers = house.start(vec![house.issuer(A, "old.pem")]);
+    house.until_kids(A, &[&old]).await;
+
+    issuers.apply(vec![house.issuer(A, "new.pem")]).await;
+    assert_eq!(
+        house.kids(A),
+        [old.as_str()],
+        "nothing is missing while the new source is read"
+    );
+    house
+        .until("the new key is listed, and the old one stays", || {
+            house.kids(A) == [new.as_str(), &old]
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn changed_documents_are_written_anew_with_the_same_keys() {
+    let house = House::new();
+    let kid = house.key("a.pem");
+    let mut settings = house.issuer(A, "a.pem");
+    let mut issuers = house.start(vec![settings.clone()]);
+    house.until_kids(A, &[&kid]).await;
+
+    settings.profile.jwks_uri = JwksUri::parse("https://keys.example.com/a/keys").unwrap();
+    settings.profile.jwks_cache.max_age = SignedDuration::from_secs(60);
+    issuers.apply(vec![settings]).await;
+    let found = house.shared.catalog.lookup("/a/keys", None).unwrap();
+    let publication = found.route.slot.current().unwrap();
+    let discovery = String::from_utf8_lossy(&publication.discovery.identity.body).into_owned();
+    assert!(
+        discovery.contains("https://keys.example.com/a/keys"),
+        "{discovery}"
+    );
+}
+
+#[tokio::test]
+async fn readiness_waits_for_the_required_issuers_of_the_start_alone() {
+    let house = House::new();
+    house.key("a.pem");
+    let optional = IssuerSettings {
+        required: false,
+        ..house.issuer(A, "a.pem")
+    };
+    let mut issuers = house.start(vec![optional.clone(), house.issuer(B, "b.pem")]);
+    let published = issuers.published();
+    let waiting = |urls: &[&str]| {
+        let waiting = published.borrow().waiting.clone();
+        waiting.iter().map(IssuerUrl::as_str).eq(urls.iter().copied())
+    };
+    house.until("A is published", || published.borrow().any).await;
+    assert!(waiting(&[B]));
+
+    let c = house.issuer("https://oidc.example.com/c", "c.pem");
+    issuers
+        .apply(vec![optional.clone(), house.issuer(B, "b.pem"), c])
+        .await;
+    assert!(waiting(&[B]), "one added by a reload never counts");
+    issuers.apply(vec![optional.clone()]).await;
+    assert!(waiting(&[]), "one that is dropped no longer counts");
+    issuers.apply(vec![optional, house.issuer(B, "b.pem")]).await;
+    assert!(waiting(&[]), "nor does it when it is back");
+}
+
+#[tokio::test]
+async fn a_panic_of_one_issuers_task_takes_nothing_away_and_the_task_starts_again() {
+    let house = House::new();
+    let (a, b) = (house.key("a1.pem"), house.key("b.pem"));
+    let _issuers = house.start(vec![house.issuer(A, "a*.pem"), house.issuer(B, "b.pem")]);
+    house.until_kids(A, &[&a]).await;
+    house.until_kids(B, &[&b]).await;
+
+    house.panics.store(true, Ordering::SeqCst);
+    let second = house.key("a2.pem");
+    house
+        .until("it panicked", || !house.panics.load(Ordering::SeqCst))
+        .await;
+    assert_eq!((house.kids(A), house.kids(B)), (vec![a.clone()], vec![b.clone()]));
+    house.until_kids(A, &[&a, &second]).await;
+
+    // With its ledger: what is gone is retained.
+    fs::remove_file(house.file("a1.pem")).unwrap();
+    house
+        .until("the first is retained", || house.kids(A) == [second.as_str(), &a])
+        .await;
+}
+
+#[tokio::test]
+async fn several_sources_are_published_together_and_one_in_trouble_is_silent() {
+    let house = House::new();
+    let (a, b) = (house.key("a.pem"), house.key("b.pem"));
+    let mut settings = house.issuer(A, "a.pem");
+    settings.sources.extend(house.issuer(A, "b.pem").sources);
+    settings.sources.extend(house.issuer(A, "never.pem").sources);
+    let _issuers = house.start(vec![settings]);
+    house.until_kids(A, &[&a, &b]).await;
+    fs::remove_file(house.file("a.pem")).unwrap();
+    let c = house.key("b.pem");
+    house.until_kids(A, &[&a, &b, &c]).await;
+    let metrics = house.shared.metrics.render().unwrap();
+    assert!(
+        metrics.contains("source=\"sources[2].files\",result=\"no_keys\""),
+        "{metrics}"
+    );
+}
