@@ -61,7 +61,8 @@ impl Tls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(self.shown.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // A client that offers only HTTP/1.0 by name (`curl --http1.0`) is served as one that names nothing.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         config.ticketer = Ticketer::new()?;
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         self.keeper.tell(listener.clone());

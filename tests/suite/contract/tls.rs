@@ -80,6 +80,7 @@ async fn tls_1_2_and_1_3_are_spoken_with_http_1_and_2() {
             (&["h2", "http/1.1"][..], Some("h2")),
             (&["http/1.1"], Some("http/1.1")),
             (&["http/1.0", "http/1.1"], Some("http/1.1")),
+            (&["http/1.0"], Some("http/1.0")),
             (&[], None),
         ] {
             let mut config = signed.client(&[version]);
