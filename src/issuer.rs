@@ -4,6 +4,7 @@ mod events;
 mod guard;
 mod pace;
 mod reader;
+mod shared;
 mod supervisor;
 mod task;
 
@@ -13,7 +14,8 @@ use crate::publication::Profile;
 use crate::ring::{Rules, SourceId};
 use crate::source::SourceSettings;
 
-pub use supervisor::{Issuers, Published, Shared};
+pub use shared::{Published, Shared};
+pub use supervisor::Issuers;
 
 /// An issuer as configured and validated.
 #[derive(Clone, Debug, PartialEq)]

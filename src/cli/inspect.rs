@@ -1,6 +1,7 @@
 //! `inspect`: what would be published, and what held back.
 
 mod findings;
+mod found;
 mod subject;
 mod table;
 mod token;

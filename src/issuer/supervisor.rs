@@ -9,33 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::IssuerSettings;
 use super::guard::{Work, restarted};
+use super::shared::{Published, Shared};
 use super::task::{Issuer, Parts};
-use crate::catalog::{Catalog, Route, Slot};
-use crate::clock::Clock;
-use crate::metrics::Metrics;
-use crate::publication::IssuerUrl;
+use crate::catalog::{Route, Slot};
 use crate::store::Memory;
-
-/// What all issuers have in common.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// Where their publications are found.
-    pub catalog: Arc<Catalog>,
-    /// Where they count.
-    pub metrics: Metrics,
-    /// The time of day.
-    pub clock: Clock,
-}
-
-/// How far the issuers are: what `/readyz` waits for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published {
-    /// Required issuers of the start that were never published yet. Those added by a reload never count, those
-    /// that a reload drops leave.
-    pub waiting: Vec<IssuerUrl>,
-    /// Whether any issuer is published.
-    pub any: bool,
-}
 
 /// The issuers of the process, each with a task of its own: one issuer's trouble never touches another.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::events::{Health, Held, Turn, changes};
 use super::guard::{Work, restarted};
 use super::reader::{Order, Reading, read_on};
-use super::supervisor::{Published, Shared};
+use super::shared::{Published, Shared};
 use super::{IssuerSettings, IssuerSource};
 use crate::catalog::Slot;
 use crate::key::Quarantined;

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
@@ -30,6 +31,13 @@ pub(super) const MAX_BODY: usize = 1 << 20;
 
 /// Bound of one whole read, where the settings name none.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection, whatever it runs over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+type Wire = Box<dyn Stream>;
 
 /// A server, and how it is to be reached.
 pub(super) struct Target {

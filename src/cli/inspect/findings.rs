@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::found::Found;
 use super::subject::Subject;
 use super::token::Token;
-use crate::key::{KeyId, PublicKey, Quarantined};
+use crate::key::{KeyId, Quarantined};
 use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
 use crate::source::{ReadError, Source};
 
@@ -22,14 +23,6 @@ pub(super) struct Findings {
     pub(super) quarantined: Vec<Quarantined>,
     pub(super) failed: Vec<Failed>,
     pub(super) token: Option<Token>,
-}
-
-/// A key that would be published.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) key: PublicKey,
-    /// The files or sources that list it.
-    pub(super) from: Vec<String>,
 }
 
 /// A source that could not be read.
@@ -122,31 +115,6 @@ impl Findings {
             all.insert("token".to_owned(), token.to_json());
         }
         all
-    }
-}
-
-impl Found {
-    fn to_json(&self) -> Value {
-        let jwk: Value = serde_json::from_str(self.key.jwk()).unwrap_or_default();
-        let mut found = json!({
-            "kid": self.key.kid(),
-            "alg": self.key.algorithm().as_str(),
-            "kty": jwk["kty"],
-        });
-        let described = self.key.describe();
-        let bits = described
-            .strip_prefix("RSA ")
-            .and_then(|bits| bits.parse::<u32>().ok());
-        let size = match bits {
-            Some(bits) => ("bits", json!(bits)),
-            None => ("crv", jwk["crv"].clone()),
-        };
-        if let Some(found) = found.as_object_mut() {
-            found.insert(size.0.to_owned(), size.1);
-            found.insert("from".to_owned(), json!(self.from));
-            found.insert("jwk".to_owned(), jwk);
-        }
-        found
     }
 }
 

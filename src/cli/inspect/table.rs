@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::findings::{Findings, Found};
+use super::findings::Findings;
+use super::found::Found;
 
 pub(super) struct Table<'a>(pub(super) &'a Findings);
 

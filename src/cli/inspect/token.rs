@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::findings::Found;
+use super::found::Found;
 use super::verify;
 use crate::config::show_duration;
 

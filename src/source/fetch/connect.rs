@@ -10,20 +10,12 @@ use http::Uri;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tower::{Service, ServiceExt as _};
 use url::Url;
 
-use super::{Cause, Phase, Target, tls};
-
-/// A connection, whatever it runs over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-pub(super) type Wire = Box<dyn Stream>;
+use super::{Cause, Phase, Target, Wire, tls};
 
 /// The way to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,7 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::connect::Wire;
-use super::{Cause, Target};
+use super::{Cause, Target, Wire};
 
 /// Which CAs may have signed a server's certificate.
 #[derive(Clone, Debug)]
