@@ -34,6 +34,7 @@ mod listener;
 mod router;
 mod service;
 mod tls;
+mod watch;
 
 pub use error::EdgeError;
 pub use limits::Limits;
@@ -150,6 +151,7 @@ impl Edge {
                 listener: listener.settings.address.to_string(),
                 hsts: listener.settings.hsts || listener.acceptor.is_some(),
                 drain: drain.clone(),
+                connections: connections.clone(),
             };
             let protocols = Protocols::new(
                 Arc::new(shared),
@@ -161,7 +163,6 @@ impl Edge {
                 listener.socket,
                 Arc::new(protocols),
                 listener.metrics,
-                connections.clone(),
                 shutdown.clone(),
             ));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -61,13 +61,11 @@ pub(super) async fn accept(
     socket: TcpListener,
     protocols: Arc<Protocols>,
     metrics: ListenerMetrics,
-    connections: Arc<Semaphore>,
     shutdown: CancellationToken,
 ) {
     let mut door = Door {
         protocols,
         metrics,
-        connections,
         full: Seldom::default(),
     };
     let mut failing = Seldom::default();
@@ -106,14 +104,13 @@ pub(super) async fn accept(
 struct Door {
     protocols: Arc<Protocols>,
     metrics: ListenerMetrics,
-    connections: Arc<Semaphore>,
     full: Seldom,
 }
 
 impl Door {
     /// Serves a connection as soon as the limit allows; until then the others wait in the kernel.
     async fn take(&mut self, stream: TcpStream) {
-        let permit = match self.connections.clone().try_acquire_owned() {
+        let permit = match self.protocols.shared.connections.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => match self.wait().await {
                 Some(permit) => permit,
@@ -136,7 +133,13 @@ impl Door {
                 "as many connections as allowed are open: others wait until one ends"
             );
         }
-        self.connections.clone().acquire_owned().await.ok()
+        self.protocols
+            .shared
+            .connections
+            .clone()
+            .acquire_owned()
+            .await
+            .ok()
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Limits;
 use super::activity::{Activity, Watched};
-use super::drain::Drain;
 use super::service::{Inline, Service, Shared};
 use super::tls::{Acceptor, failure};
+use super::watch::{Verdict, Watch};
 use crate::metrics::{HandshakeFailure, ListenerMetrics};
 
 /// HTTP/2 without HTTP/1.1 before it (RFC 9113 section 3.3).
@@ -145,13 +145,13 @@ impl Protocols {
         let drain = &self.shared.drain;
         let mut watch = Watch {
             limits: &self.limits,
-            drain,
+            shared: &self.shared,
             activity,
             http2: C::HTTP_2,
             goodbye: None,
         };
         let mut signal = pin!(drain.signal());
-        let mut timer = pin!(sleep_until(activity.began() + self.limits.header_timeout));
+        let mut timer = pin!(sleep_until(watch.first()));
         let mut armed = false;
         let mut draining = false;
         poll_fn(|cx| {
@@ -229,65 +229,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
 
     fn goodbye(self: Pin<&mut Self>) {
         self.graceful_shutdown();
-    }
-}
-
-/// How long a connection that was told to end may take.
-const ENDING: Duration = Duration::from_secs(5);
-
-/// The times that a connection is held to.
-struct Watch<'c> {
-    limits: &'c Limits,
-    drain: &'c Drain,
-    activity: &'c Activity,
-    http2: bool,
-    goodbye: Option<Instant>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Ask again then.
-    Wait(Instant),
-    Goodbye,
-    Drop,
-}
-
-impl Watch<'_> {
-    fn verdict(&self, now: Instant) -> Verdict {
-        if let Some(ends) = self.drain.ends() {
-            if now >= ends {
-                return Verdict::Drop;
-            }
-            if self.http2 && self.goodbye.is_none() {
-                return Verdict::Goodbye;
-            }
-        }
-        let (until, then) = self.deadline();
-        if now >= until {
-            return then;
-        }
-        // Not later than the shortest of the other times, which may begin to count at any moment.
-        let until = until.min(now + self.limits.header_timeout);
-        Verdict::Wait(self.drain.ends().map_or(until, |ends| until.min(ends)))
-    }
-
-    fn deadline(&self) -> (Instant, Verdict) {
-        let (limits, activity) = (self.limits, self.activity);
-        if let Some(stalled) = activity.stalled() {
-            return (stalled + limits.write_timeout, Verdict::Drop);
-        }
-        if let Some(goodbye) = self.goodbye {
-            return (goodbye + ENDING, Verdict::Drop);
-        }
-        // HTTP/2 has frames that are not requests.
-        if let Some(head_began) = activity.head_began().filter(|_| !self.http2) {
-            return (head_began + limits.header_timeout, Verdict::Drop);
-        }
-        let quiet = match activity.last_request() {
-            Some(last) => last + limits.idle_timeout,
-            None => activity.began() + limits.header_timeout,
-        };
-        let kept = self.drain.quiet_until(activity.began(), activity.last_request());
-        (kept.map_or(quiet, |kept| kept.min(quiet)), Verdict::Goodbye)
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// since a verifier that is throttled fails a user's login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once, over all listeners; further ones wait in the kernel's queue.
+    /// Connections open at once, over all listeners. Further ones wait in the kernel's queue, and while any does,
+    /// connections in which nothing is asked are closed after 2 s.
     /// At the start it is lowered to what the limit of open files allows.
     pub max_connections: usize,
     /// From the start of a TLS handshake to its end.

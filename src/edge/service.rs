@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::activity::Activity;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) listener: String,
     pub(super) hsts: bool,
     pub(super) drain: Drain,
+    /// One permit for each connection that may be open.
+    pub(super) connections: Arc<Semaphore>,
 }
 
 /// Answers the requests of one connection, each at once.

@@ -138,6 +138,20 @@ async fn connections_beyond_the_limit_wait_and_are_not_refused() {
 }
 
 #[tokio::test]
+async fn while_others_wait_a_connection_that_asks_nothing_gives_way() {
+    let served = Served::start(Setting::plain().limits(|limits| {
+        limits.max_connections = 2;
+        limits.header_timeout = Duration::from_mins(5);
+        limits.idle_timeout = Duration::from_mins(5);
+    }));
+    let silent = served.connect().await;
+    let mut slow = served.connect().await;
+    slow.write_all(b"GET /jwks HTTP/1.1\r\nX: ").await.unwrap();
+    assert!(is_healthy(&served).await);
+    drop((silent, slow));
+}
+
+#[tokio::test]
 async fn hundreds_of_slow_clients_do_not_hold_the_service() {
     let served = Served::start(Setting::plain());
     let mut slow = Vec::new();
