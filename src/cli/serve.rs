@@ -47,12 +47,16 @@ pub(super) fn run(args: ServeArgs, logging: LoggingArgs) -> Result<ExitCode, Fai
         .then(|| state::lock(&settings.state_dir))
         .transpose()
         .map_err(Failure::failed)?;
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the runtime cannot be started")
-        .map_err(Failure::failed)?
-        .block_on(serve(asked, watch, settings, level, started))
+        .map_err(Failure::failed)?;
+    let ended = runtime.block_on(serve(asked, watch, settings, level, started));
+    // A read of a file may hang (a network file system, an endless glob), and cannot be called off: it must not keep
+    // the process.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(

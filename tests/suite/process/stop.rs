@@ -108,3 +108,30 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(service.program().ended().await.code(), Some(143));
     assert!(signalled.elapsed() < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn a_file_source_that_never_comes_to_an_end_does_not_keep_the_process() {
+    let folder = Folder::new();
+    for name in ["a", "b", "c", "d"] {
+        std::os::unix::fs::symlink(".", folder.path(name)).unwrap();
+    }
+    // 4^30 ways lead through these links.
+    let keys = folder.text(&format!("{}*.pem", "*/".repeat(30)));
+    let listen = format!("127.0.0.1:{}", free_port());
+    let arguments = [
+        "--issuer",
+        "https://a.example",
+        "--keys",
+        &keys,
+        "--listen-http",
+        &listen,
+    ];
+    let mut service = OidcIssuer::spawn(&arguments);
+    service
+        .logged("the reading is given up", |line| {
+            line.to_string().contains("cannot be read")
+        })
+        .await;
+    service.program().signal("TERM");
+    assert_eq!(service.program().ended().await.code(), Some(0));
+}
