@@ -8,7 +8,7 @@ use super::duration::show;
 use super::fields::{Field, Mapping, Setting};
 use super::schema::{self, Table};
 use super::sources::{self, Folders};
-use super::tree::{Origin, Value};
+use super::tree::{Node, Origin, Value};
 use crate::issuer::{IssuerSettings, IssuerSource};
 use crate::key::Algorithm;
 use crate::publication::{CachePolicy, IssuerUrl, JwksUri, Profile, RESERVED_MEMBERS};
@@ -121,8 +121,14 @@ fn profile(issuer: &Mapping<'_>, caches: &Caches) -> Option<Profile> {
             "write its URL, exactly as in the `iss` of the cluster's tokens",
         );
     }
-    let name = name.map_or(Setting::Absent, |field| {
-        field.text_map(|text| IssuerUrl::parse(text).map_err(|error| error.to_string()))
+    let name = name.map_or(Setting::Absent, |field| match &field.node {
+        Node {
+            value: Value::Text(text),
+            origin: Origin::Named(_),
+        } if text.is_empty() => {
+            field.refuse("is missing: name the issuer, exactly as in the `iss` of the cluster's tokens")
+        }
+        _ => field.text_map(|text| IssuerUrl::parse(text).map_err(|error| error.to_string())),
     });
     let jwks_uri = issuer.read("jwksUri", |field| {
         field.text_map(|text| JwksUri::parse(text).map_err(|error| error.to_string()))

@@ -77,14 +77,11 @@ impl Overlay {
             }
         }
         if find(issuer, "issuer").is_none() {
+            // That it is missing is reported when it is read.
             set(
                 issuer,
                 "issuer",
                 Node::named("--issuer", Value::Text(String::new())),
-            );
-            report.add(
-                &Place::named("--issuer"),
-                "is missing: name the issuer, exactly as in the `iss` of the cluster's tokens",
             );
         }
         match self.source(report) {

@@ -43,6 +43,20 @@ fn by_flags(set: impl FnOnce(&mut Overlay)) -> Result<Settings, Problems> {
 }
 
 #[test]
+fn a_source_without_an_issuer_is_one_problem() {
+    let problems = by_flags(|flags| flags.keys = vec![said("--keys", "/keys")]).unwrap_err();
+    let told: Vec<_> = problems
+        .list
+        .iter()
+        .map(|problem| format!("{}: {}", problem.place, problem.message))
+        .collect();
+    assert_eq!(
+        told,
+        ["--issuer: is missing: name the issuer, exactly as in the `iss` of the cluster's tokens"]
+    );
+}
+
+#[test]
 fn an_issuer_without_a_source_means_the_pods_cluster_in_a_pod_and_is_refused_elsewhere() {
     let in_pod = |in_pod| {
         by_flags(|flags| {
