@@ -6,6 +6,8 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
+use crate::publication::same_host;
+
 /// `Host` is missing, empty, repeated or invalid, or says otherwise than `:authority`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadHost;
@@ -26,7 +28,7 @@ pub(super) fn of(request: &Parts) -> Result<Option<&str>, BadHost> {
             match (request.version, field) {
                 (Version::HTTP_11, None) => Err(BadHost),
                 // Which of them would a proxy before us have gone by?
-                (Version::HTTP_2, Some(field)) if !field.eq_ignore_ascii_case(target) => Err(BadHost),
+                (Version::HTTP_2, Some(field)) if !same_host(field, target) => Err(BadHost),
                 _ => Ok(Some(target)),
             }
         }
@@ -151,10 +153,12 @@ mod tests {
     fn http_2_goes_by_authority_and_host_must_not_say_otherwise() {
         let target = "https://a.example/jwks";
         assert_eq!(of(&request(Version::HTTP_2, target, &[])), Ok(Some("a.example")));
-        assert_eq!(
-            of(&request(Version::HTTP_2, target, &["A.example"])),
-            Ok(Some("a.example"))
-        );
+        for same in ["A.example", "a.example.", "a.example:443"] {
+            assert_eq!(
+                of(&request(Version::HTTP_2, target, &[same])),
+                Ok(Some("a.example"))
+            );
+        }
         assert_eq!(
             of(&request(Version::HTTP_2, target, &["b.example"])),
             Err(BadHost)
