@@ -20,7 +20,12 @@ impl fmt::Display for Table<'_> {
         if !findings.failed.is_empty() {
             writeln!(f, "\nNot read:")?;
             for failed in &findings.failed {
-                writeln!(f, "  {}: {}", failed.from, failed.reason)?;
+                // Most reasons begin with the place already.
+                if failed.reason.starts_with(&failed.from) {
+                    writeln!(f, "  {}", failed.reason)?;
+                } else {
+                    writeln!(f, "  {}: {}", failed.from, failed.reason)?;
+                }
             }
         }
         if let Some(issuer) = &findings.issuer {
