@@ -126,9 +126,25 @@ impl House {
     async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !holds() {
-            assert!(Instant::now() < deadline, "still not so: {what}");
+            assert!(
+                Instant::now() < deadline,
+                "still not so: {what}; published: {:?} {:?}",
+                self.kids(A),
+                self.kids(B)
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    async fn until_retained(&self, kid: &str) {
+        self.until(&format!("{kid} is retained"), || {
+            let metrics = self.shared.metrics.render().unwrap();
+            let row = format!("kid=\"{kid}\"");
+            metrics
+                .lines()
+                .any(|line| line.contains(&row) && line.contains("state=\"retained\""))
+        })
+        .await;
     }
 
     async fn until_kids(&self, url: &str, kids: &[&str]) {
@@ -153,11 +169,7 @@ async fn a_key_that_leaves_the_files_stays_for_the_retention() {
     let second = house.key("2.pem");
     house.until_kids(A, &[&first, &second]).await;
     fs::remove_file(house.file("1.pem")).unwrap();
-    house
-        .until("it is no longer the first", || {
-            house.kids(A) == [second.as_str(), &first]
-        })
-        .await;
+    house.until_retained(&first).await;
 
     house.pass(SignedDuration::from_hours(48));
     let third = house.key("3.pem");
@@ -227,11 +239,8 @@ async fn an_issuer_whose_sources_change_keeps_its_ledger() {
         [old.as_str()],
         "nothing is missing while the new source is read"
     );
-    house
-        .until("the new key is listed, and the old one stays", || {
-            house.kids(A) == [new.as_str(), &old]
-        })
-        .await;
+    house.until_retained(&old).await;
+    assert_eq!(house.kids(A), [new, old]);
 }
 
 #[tokio::test]
@@ -295,14 +304,13 @@ async fn a_panic_of_one_issuers_task_takes_nothing_away_and_the_task_starts_agai
     house
         .until("it panicked", || !house.panics.load(Ordering::SeqCst))
         .await;
-    assert_eq!((house.kids(A), house.kids(B)), (vec![a.clone()], vec![b.clone()]));
+    assert!(house.kids(A).contains(&a));
+    assert_eq!(house.kids(B), [b]);
     house.until_kids(A, &[&a, &second]).await;
 
     // With its ledger: what is gone is retained.
     fs::remove_file(house.file("a1.pem")).unwrap();
-    house
-        .until("the first is retained", || house.kids(A) == [second.as_str(), &a])
-        .await;
+    house.until_retained(&a).await;
 }
 
 #[tokio::test]
