@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::cluster::{CLUSTER, Cluster};
 use super::http::{Answer, Http};
+use super::pki::Pki;
 use super::programs::Programs;
+use super::service::run;
 
 const NAMESPACE: &str = "oidc-issuer";
 /// The binding by which Kubernetes lets every service account read the documents.
@@ -94,6 +96,22 @@ fn the_probe_and_the_service_name_ports_that_the_container_has() {
     }
 }
 
+#[test]
+fn the_configuration_in_the_config_map_is_valid() {
+    let [config] = of_kind("ConfigMap").try_into().expect("one ConfigMap");
+    let folder = tempfile::tempdir().expect("a folder");
+    let pki = Pki::create(&folder.path().join("tls"), &["oidc.example.com"]);
+    let text = config["data"]["config.yaml"].as_str().expect("a file");
+    assert!(text.contains("/etc/oidc-issuer/tls/tls.crt"), "{text}");
+    let text = text
+        .replace("/etc/oidc-issuer/tls/tls.crt", pki.cert.to_str().expect("a path"))
+        .replace("/etc/oidc-issuer/tls/tls.key", pki.key.to_str().expect("a path"));
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, text).expect("a file");
+    let checked = run(&["config", "check", file.to_str().expect("a path")]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+}
+
 /// All documents, in an order in which they can be created.
 fn manifests() -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
@@ -108,6 +126,7 @@ fn manifests() -> Vec<Value> {
     let mut samples: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .filter(|path| !listed.contains(path) && !path.ends_with("kustomization.yaml"))
         .collect();
     samples.sort();
