@@ -234,9 +234,8 @@ async fn an_issuer_whose_sources_change_keeps_its_ledger() {
     house.until_kids(A, &[&old]).await;
 
     issuers.apply(vec![house.issuer(A, "new.pem")]).await;
-    assert_eq!(
-        house.kids(A),
-        [old.as_str()],
+    assert!(
+        house.kids(A).contains(&old),
         "nothing is missing while the new source is read"
     );
     house.until_retained(&old).await;
