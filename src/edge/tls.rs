@@ -63,6 +63,8 @@ impl Tls {
             .with_cert_resolver(self.shown.clone());
         // A client that offers only HTTP/1.0 by name (`curl --http1.0`) is served as one that names nothing.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        // All of them are good; but scanners hold the client's choice against a server.
+        config.ignore_client_order = true;
         config.ticketer = Ticketer::new()?;
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         self.keeper.tell(listener.clone());

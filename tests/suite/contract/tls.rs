@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -49,9 +50,17 @@ impl SelfSigned {
 }
 
 pub(super) fn trusting(ca: &[u8], versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    trusting_with(rustls::crypto::aws_lc_rs::default_provider(), ca, versions)
+}
+
+fn trusting_with(
+    provider: CryptoProvider,
+    ca: &[u8],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
@@ -101,6 +110,26 @@ async fn tls_1_2_and_1_3_are_spoken_with_http_1_and_2() {
                 );
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn the_server_chooses_the_cipher_suite() {
+    let signed = SelfSigned::start(Setting::plain());
+    for version in [&TLS12, &TLS13] {
+        let mut chosen = Vec::new();
+        for reversed in [false, true] {
+            let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+            if reversed {
+                provider.cipher_suites.reverse();
+            }
+            let config = trusting_with(provider, &signed.ca(), &[version]);
+            let stream = handshake(&signed.served, &Arc::new(config), "localhost")
+                .await
+                .unwrap();
+            chosen.push(stream.get_ref().1.negotiated_cipher_suite().unwrap().suite());
+        }
+        assert_eq!(chosen[0], chosen[1]);
     }
 }
 
