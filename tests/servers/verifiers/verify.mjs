@@ -53,6 +53,21 @@ const libraries = {
     const verifier = JwtVerifier.create({ issuer, audience, jwksUri: (await discover()).jwks_uri })
     return verifier.verify(token)
   },
+
+  // It judges an ID token that a token endpoint answered, and its signature when asked to.
+  async oauth4webapi() {
+    const {
+      discoveryRequest, processDiscoveryResponse, processGenericTokenEndpointResponse,
+      getValidatedIdTokenClaims, validateApplicationLevelSignature,
+    } = await import('oauth4webapi')
+    const url = new URL(issuer)
+    const server = await processDiscoveryResponse(url, await discoveryRequest(url))
+    const body = { access_token: 'any', token_type: 'bearer', id_token: token }
+    const answer = new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json' } })
+    const result = await processGenericTokenEndpointResponse(server, { client_id: audience }, answer)
+    await validateApplicationLevelSignature(server, answer)
+    return getValidatedIdTokenClaims(result)
+  },
 }
 
 try {

@@ -50,6 +50,11 @@ async fn aws_jwt_verify_verifies_a_pods_token() {
     node("aws-jwt-verify").await;
 }
 
+#[tokio::test]
+async fn oauth4webapi_verifies_a_pods_token() {
+    node("oauth4webapi").await;
+}
+
 async fn python(library: &str) {
     let Some(programs) = Programs::find(PYTHON) else {
         return;
