@@ -19,6 +19,7 @@ mod manifests;
 mod openbao;
 mod prometheus;
 mod provider;
+mod relying_party;
 mod rotation;
 mod token_shape;
 mod trouble;

@@ -26,6 +26,7 @@ pub(crate) struct Cluster {
     port: u16,
     pki: Pki,
     http: Http,
+    flags: Vec<String>,
     /// The issuer that its tokens name.
     pub(crate) issuer: String,
     /// The private key that its tokens are signed with, PKCS#8 in PEM.
@@ -73,6 +74,11 @@ impl Etcd {
 impl Cluster {
     /// Starts one whose tokens name `issuer`, with a signing key of its own.
     pub(crate) async fn start(programs: &Programs, issuer: &str) -> Self {
+        Self::start_with(programs, issuer, Vec::new()).await
+    }
+
+    /// The same, with more flags for its API server.
+    pub(crate) async fn start_with(programs: &Programs, issuer: &str, flags: Vec<String>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let signing_key = folder.path().join("sa.key");
         std::fs::write(&signing_key, rsa_key()).expect("a file");
@@ -91,6 +97,7 @@ impl Cluster {
             issuer,
             &signing_key,
             &key_files,
+            &flags,
         );
         let mut cluster = Self {
             apiserver,
@@ -99,6 +106,7 @@ impl Cluster {
             port,
             pki,
             http,
+            flags,
             issuer: issuer.to_owned(),
             signing_key,
             folder,
@@ -120,6 +128,7 @@ impl Cluster {
             issuer,
             key,
             key_files,
+            &self.flags,
         );
         self.wait().await;
     }
@@ -174,6 +183,17 @@ impl Cluster {
         let sent = self
             .http
             .send(method, &url, Some(ADMIN), body.map(Value::to_string))
+            .await;
+        sent.unwrap_or_else(|error| panic!("{url}: {error:?}"))
+    }
+
+    /// Who the API server says that the bearer of this token is: `kubectl auth whoami`.
+    pub(crate) async fn who_is(&self, token: &str) -> Answer {
+        let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
+        let url = self.url("/apis/authentication.k8s.io/v1/selfsubjectreviews");
+        let sent = self
+            .http
+            .send(Method::POST, &url, Some(token), Some(review.to_string()))
             .await;
         sent.unwrap_or_else(|error| panic!("{url}: {error:?}"))
     }
@@ -262,6 +282,7 @@ fn apiserver(
     issuer: &str,
     signing_key: &Path,
     key_files: &[PathBuf],
+    flags: &[String],
 ) -> Program {
     let tokens = folder.join("tokens.csv");
     std::fs::write(&tokens, format!("{ADMIN},admin,admin,\"system:masters\"\n")).expect("a file");
@@ -289,7 +310,8 @@ fn apiserver(
         .arg("--authorization-mode=RBAC")
         // It would want a controller that creates `default` in every namespace.
         .arg("--disable-admission-plugins=ServiceAccount")
-        .arg("--endpoint-reconciler-type=none");
+        .arg("--endpoint-reconciler-type=none")
+        .args(flags);
     for file in key_files {
         command.arg("--service-account-key-file").arg(file);
     }
