@@ -41,7 +41,7 @@ impl Access {
             // A pod's proxy is for what is outside of its cluster.
             access.proxy = Proxy::None;
             if settings.token_file.is_none() {
-                access.bear(&local::read_token(&Path::new(SERVICE_ACCOUNT).join("token"))?)?;
+                access.bear(&pod_token()?)?;
             }
             if settings.ca_file.is_none() {
                 access.roots = Some(roots("caFile", &Path::new(SERVICE_ACCOUNT).join("ca.crt"))?);
@@ -138,6 +138,20 @@ fn in_cluster() -> Result<Url, Cause> {
         &format!("https://{host}:{port}"),
         "KUBERNETES_SERVICE_HOST with KUBERNETES_SERVICE_PORT",
     )
+}
+
+/// The token of the pod's service account.
+fn pod_token() -> Result<String, Cause> {
+    let path = Path::new(SERVICE_ACCOUNT).join("token");
+    if !path.exists() {
+        return Err(Cause::Settings {
+            reason: format!("the pod has no service account token ({})", path.display()),
+            remedy:
+                "Set automountServiceAccountToken: true, or mount a projected token and name it as tokenFile."
+                    .into(),
+        });
+    }
+    local::read_token(&path)
 }
 
 /// What the settings name, for a person, where no address is known yet.

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -57,21 +58,75 @@ pub(super) struct Target {
     pub(super) timeout: Duration,
 }
 
-/// One connection.
-pub(super) struct Session {
-    sender: SendRequest<Empty<Bytes>>,
+/// One read: its connection, and its time.
+pub(super) struct Session<'a> {
+    target: &'a Target,
     headers: HeaderMap,
-    has_credentials: bool,
     deadline: Deadline,
-    /// Closes the connection with the session.
-    _connection: AbortOnDropHandle<()>,
+    connection: Connection,
+    /// Whether the connection answered before: only then its end is no fault.
+    is_reused: bool,
 }
 
-impl Session {
+struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    /// Closes it when it is dropped.
+    _task: AbortOnDropHandle<()>,
+}
+
+impl<'a> Session<'a> {
     /// Connects, and over TLS checks who is there.
-    pub(super) async fn open(target: &Target) -> Result<Self, Cause> {
+    pub(super) async fn open(target: &'a Target) -> Result<Self, Cause> {
         check(&target.base)?;
         let deadline = Deadline::new(target.timeout);
+        let headers = headers(target)?;
+        let connection = Connection::open(target, deadline).await?;
+        Ok(Self {
+            target,
+            headers,
+            deadline,
+            connection,
+            is_reused: false,
+        })
+    }
+
+    /// Gets a document, `url` being below the session's target. Anything but a plain 200 is an error.
+    pub(super) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
+        let response = match self.ask(url).await {
+            // A server may close a connection after each answer, announced or not.
+            Err(Cause::Interrupted { .. }) if self.is_reused => {
+                self.connection = Connection::open(self.target, self.deadline).await?;
+                self.ask(url).await
+            }
+            answered => answered,
+        }?;
+        self.is_reused = true;
+        let has_credentials = self.target.identity.is_some() || !self.target.headers.is_empty();
+        self.deadline
+            .bound(Phase::Body, Answer::read(response, has_credentials))
+            .await?
+    }
+
+    async fn ask(&mut self, url: &Url) -> Result<Response<Incoming>, Cause> {
+        let mut request = Request::new(Empty::new());
+        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        *request.uri_mut() = path.parse().map_err(|_| Cause::Settings {
+            reason: "the URL is not valid in an HTTP request".into(),
+            remedy: "Remove or escape what is not plain ASCII in it.".into(),
+        })?;
+        *request.headers_mut() = self.headers.clone();
+        let sender = &mut self.connection.sender;
+        let asked = async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        };
+        let answered = self.deadline.bound(Phase::Headers, asked).await?;
+        answered.map_err(|error| broken(&error, Phase::Headers))
+    }
+}
+
+impl Connection {
+    async fn open(target: &Target, deadline: Deadline) -> Result<Self, Cause> {
         let wire = deadline.bound(Phase::Connect, connect::connect(target)).await??;
         let wire = if target.base.scheme() == "https" {
             deadline
@@ -83,40 +138,14 @@ impl Session {
         let (sender, connection) = http1::handshake(TokioIo::new(wire))
             .await
             .map_err(|error| broken(&error, Phase::Headers))?;
-        let connection = tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             // Its error is also that of the request in flight.
             let _ = connection.await;
         });
         Ok(Self {
             sender,
-            headers: headers(target)?,
-            has_credentials: target.identity.is_some() || !target.headers.is_empty(),
-            deadline,
-            _connection: AbortOnDropHandle::new(connection),
+            _task: AbortOnDropHandle::new(task),
         })
-    }
-
-    /// Gets a document, `url` being below the session's target. Anything but a plain 200 is an error.
-    pub(super) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
-        let mut request = Request::new(Empty::new());
-        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        *request.uri_mut() = path.parse().map_err(|_| Cause::Settings {
-            reason: "the URL is not valid in an HTTP request".into(),
-            remedy: "Remove or escape what is not plain ASCII in it.".into(),
-        })?;
-        *request.headers_mut() = self.headers.clone();
-        let sent = async {
-            self.sender.ready().await?;
-            self.sender.send_request(request).await
-        };
-        let response = self
-            .deadline
-            .bound(Phase::Headers, sent)
-            .await?
-            .map_err(|error| broken(&error, Phase::Headers))?;
-        self.deadline
-            .bound(Phase::Body, Answer::read(response, self.has_credentials))
-            .await?
     }
 }
 

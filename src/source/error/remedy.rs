@@ -103,7 +103,11 @@ impl Cause {
             }
             Self::Internal { .. } => "It is tried again; please report it",
         };
-        format!("{advice}.")
+        if advice.ends_with('?') {
+            advice.to_owned()
+        } else {
+            format!("{advice}.")
+        }
     }
 }
 
@@ -119,10 +123,10 @@ fn bind_role(user: Option<&str>, sent: bool) -> String {
     let account = user.and_then(|user| user.strip_prefix("system:serviceaccount:"));
     let subject = match account {
         Some(account) => format!("--serviceaccount={account}"),
-        None => "--serviceaccount=NAMESPACE:NAME (or --user=NAME)".to_owned(),
+        None => "--serviceaccount=NAMESPACE:NAME".to_owned(),
     };
     format!(
-        "Bind the ClusterRole {ROLE} to it: kubectl create clusterrolebinding oidc-issuer-discovery --clusterrole={ROLE} \
+        "Bind the ClusterRole {ROLE} to its service account (or user): kubectl create clusterrolebinding oidc-issuer-discovery --clusterrole={ROLE} \
          {subject}"
     )
 }

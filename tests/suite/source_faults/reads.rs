@@ -85,6 +85,32 @@ async fn both_documents_come_over_one_connection_and_each_read_makes_a_new_one()
 }
 
 #[tokio::test]
+async fn a_server_may_close_the_connection_after_each_answer() {
+    let world = World::new().await;
+    let discovery = super::world::discovery(super::ISSUER);
+    for headers in ["", "connection: close\r\n"] {
+        for end in [End::Orderly, End::Abrupt] {
+            let reply = |body: &str| Reply::Then(response("200 OK", headers, body), end);
+            world.serve(|server| {
+                server.discovery = reply(&discovery);
+                server.jwks = reply(&world.jwks(&[]));
+            });
+            read(&api_server(&world))
+                .await
+                .unwrap_or_else(|error| panic!("{headers:?} {end:?}: {error}"));
+        }
+    }
+    seen(&world);
+    // The first answer is not asked for twice.
+    world.serve(|server| server.discovery = Reply::Then(Vec::new(), End::Orderly));
+    assert_eq!(
+        read(&api_server(&world)).await.unwrap_err().label(),
+        "interrupted"
+    );
+    assert_eq!(seen(&world).len(), 1);
+}
+
+#[tokio::test]
 async fn the_token_is_read_again_for_every_read() {
     let world = World::new().await;
     let mut source = Source::new(&api_server(&world));
@@ -251,7 +277,7 @@ async fn another_name_is_checked_where_one_is_given() {
     .unwrap();
 
     world.kubeconfig(|config| {
-        config["clusters"][0]["cluster"]["tls-server-name"] = json!("kubernetes.default.svc")
+        config["clusters"][0]["cluster"]["tls-server-name"] = json!("kubernetes.default.svc");
     });
     read(&kubeconfig(&world, false)).await.unwrap();
 }
