@@ -398,3 +398,40 @@ impl Cause {
         "internal",
     ];
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_kind_of_failure() {
+        let page = include_str!("../../docs/metrics.md");
+        for label in Cause::LABELS {
+            assert!(page.contains(&format!("`{label}`")), "{label}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_place_cause_and_remedy() {
+        let settings = SourceSettings::Embedded(super::super::EmbeddedSettings {
+            folder: "/state".into(),
+        });
+        let named = format!("https://a\n{}", "x".repeat(9999));
+        let error = ReadError::other_issuer(&settings, &named, "https://b").to_string();
+        assert!(
+            error.starts_with("embedded key: it names another issuer: \"https://a\\nxxx"),
+            "{error}"
+        );
+        assert!(!error.contains('\n') && error.len() < 1500, "{error}");
+        let file = Cause::File {
+            what: "kubeconfig",
+            path: "/k".into(),
+            reason: "it is empty".into(),
+        };
+        let error = ReadError::new(Asked::ApiServer, "kubeconfig /k, context a", file).to_string();
+        assert!(
+            error.starts_with("kubeconfig /k, context a: it is empty. Check the path"),
+            "{error}"
+        );
+    }
+}
