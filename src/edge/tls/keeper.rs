@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
 use super::pair::{Files, Fingerprint, Pair};
@@ -21,12 +21,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often it is asked whether the self-signed certificate is to be renewed.
 const RENEWAL: Duration = Duration::from_hours(1);
 
+/// From when on a certificate that nobody replaced is spoken of in the log, and how often.
+const ENDING: SignedDuration = SignedDuration::from_hours(7 * 24);
+const REMIND: SignedDuration = SignedDuration::from_hours(24);
+
 /// Looks after one certificate.
 #[derive(Debug)]
 pub(super) struct Keeper {
     settings: TlsSettings,
     clock: Clock,
     not_after: Timestamp,
+    reminded: Option<Timestamp>,
     seen: Seen,
     listeners: Vec<ListenerMetrics>,
 }
@@ -62,6 +67,7 @@ impl Keeper {
             settings,
             clock,
             not_after: pair.not_after,
+            reminded: None,
             seen,
             listeners: Vec::new(),
         };
@@ -76,6 +82,7 @@ impl Keeper {
     /// Waits for the next certificate to show.
     pub(super) async fn next(&mut self) -> Pair {
         loop {
+            self.remind();
             let changed = match self.settings.clone() {
                 TlsSettings::Files { cert, key } => {
                     tokio::time::sleep(LOOK).await;
@@ -111,6 +118,24 @@ impl Keeper {
                     }
                 }
             }
+        }
+    }
+
+    /// A certificate that ends is no reason to stop serving, but clients will refuse it.
+    fn remind(&mut self) {
+        let now = self.clock.now();
+        let reminded = self
+            .reminded
+            .is_some_and(|last| now.duration_since(last) < REMIND);
+        if reminded || self.not_after.duration_since(now) > ENDING {
+            return;
+        }
+        self.reminded = Some(now);
+        let (certificate, at) = (shown_name(&self.settings), self.not_after);
+        if now > at {
+            error!("the certificate in {certificate} expired at {at}: clients refuse it until it is renewed");
+        } else {
+            warn!("the certificate in {certificate} expires at {at}: renew it");
         }
     }
 
