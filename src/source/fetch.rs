@@ -71,7 +71,7 @@ pub(super) struct Session<'a> {
 struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     /// Closes it when it is dropped.
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<Result<(), hyper::Error>>,
 }
 
 impl<'a> Session<'a> {
@@ -120,8 +120,19 @@ impl<'a> Session<'a> {
             sender.ready().await?;
             sender.send_request(request).await
         };
-        let answered = self.deadline.bound(Phase::Headers, asked).await?;
-        answered.map_err(|error| broken(&error, Phase::Headers))
+        let error = match self.deadline.bound(Phase::Headers, asked).await? {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        // Why a connection ended before the request was sent, only the connection knows.
+        let ended = (error.is_closed() || error.is_canceled()).then_some(&mut self.connection.task);
+        match ended {
+            Some(ended) => match self.deadline.bound(Phase::Headers, ended).await? {
+                Ok(Err(why)) => Err(broken(&why, Phase::Headers)),
+                _ => Err(broken(&error, Phase::Headers)),
+            },
+            None => Err(broken(&error, Phase::Headers)),
+        }
     }
 }
 
@@ -138,14 +149,8 @@ impl Connection {
         let (sender, connection) = http1::handshake(TokioIo::new(wire))
             .await
             .map_err(|error| broken(&error, Phase::Headers))?;
-        let task = tokio::spawn(async move {
-            // Its error is also that of the request in flight.
-            let _ = connection.await;
-        });
-        Ok(Self {
-            sender,
-            _task: AbortOnDropHandle::new(task),
-        })
+        let task = AbortOnDropHandle::new(tokio::spawn(connection));
+        Ok(Self { sender, task })
     }
 }
 

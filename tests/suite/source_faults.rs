@@ -79,7 +79,9 @@ async fn played(fault: Fault) -> Result<(), String> {
 
     // Cold.
     let line = service
-        .until("an error in the log", async |service| service.error_line())
+        .until("an error in the log", async |service| {
+            service.started()?.error_line()
+        })
         .await?;
     for text in fault.says {
         check(line.contains(text), || {
@@ -111,9 +113,8 @@ async fn played(fault: Fault) -> Result<(), String> {
     service
         .until("the documents after all was healed", is_served)
         .await?;
-    check(service.admin("/readyz").await.status == 200, || {
-        "published, and not ready".into()
-    })?;
+    let is_ready = async |service: &Service| (service.admin("/readyz").await.status == 200).then_some(());
+    service.until("readiness after all was healed", is_ready).await?;
 
     // Warm.
     let before = service.documents().await;
@@ -207,6 +208,13 @@ impl Service {
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
             .find(|line| line["level"] == "ERROR" && line["source"].is_string())
             .map(|line| line.to_string().replace("\\\"", "\""))
+    }
+
+    /// Itself, once it listens.
+    fn started(&self) -> Option<&Self> {
+        self.address("plain HTTP")
+            .and(self.address("metrics"))
+            .map(|_| self)
     }
 
     /// What happened, without the requests.
