@@ -21,7 +21,7 @@ RUN mkdir -p src tests/suite \
 
 COPY src src
 ARG REVISION=unknown
-ENV OIDC_ISSUER_COMMIT="${REVISION}"
+ENV BUILD_COMMIT="${REVISION}"
 # `touch`: a checkout may be older than the layer above, and cargo goes by the time.
 RUN touch src/lib.rs src/main.rs \
  && cargo build --release --locked --target "$(rustc --print host-tuple)" \

@@ -10,5 +10,6 @@ fn main() {
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .and_then(|said| said.split_whitespace().nth(1).map(str::to_owned))
         .unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=OIDC_ISSUER_RUSTC={version}");
+    // Not with the prefix of the settings: `cargo run` passes it on to the service.
+    println!("cargo::rustc-env=BUILD_RUSTC={version}");
 }

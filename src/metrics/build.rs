@@ -7,9 +7,9 @@ use super::register::gauge_vec;
 /// The version of this release.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the compiler.
-pub const RUSTC: &str = env!("OIDC_ISSUER_RUSTC");
-/// The commit, where the build was told it in the environment variable `OIDC_ISSUER_COMMIT`.
-pub const COMMIT: &str = match option_env!("OIDC_ISSUER_COMMIT") {
+pub const RUSTC: &str = env!("BUILD_RUSTC");
+/// The commit, where the build was told it in the environment variable `BUILD_COMMIT`.
+pub const COMMIT: &str = match option_env!("BUILD_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
