@@ -11,6 +11,8 @@ mod house;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod source_faults;
