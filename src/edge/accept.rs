@@ -1,10 +1,12 @@
 //! Takes connections in, within the limits.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
@@ -19,6 +21,18 @@ const OTHER_FILES: u64 = 256;
 
 /// How long to wait after an error that will not go away by itself: out of file descriptors, out of memory.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long handshakes that have begun may take when no other begins: some round trips.
+const HANDSHAKES: Duration = Duration::from_millis(100);
+
+/// A filter (see socket(7), `SO_ATTACH_FILTER`) that takes everything but SYN: the flags are octet 13 of a TCP header.
+/// Who sends one meanwhile tries again after a second, and is refused by a port that is closed.
+const NO_SYN: [SockFilter; 4] = [
+    SockFilter::new(0x30, 0, 0, 13),       // load octet 13
+    SockFilter::new(0x45, 0, 1, 0x02),     // is SYN set?
+    SockFilter::new(0x06, 0, 0, 0),        // then nothing of the packet
+    SockFilter::new(0x06, 0, 0, u32::MAX), // else all of it
+];
 
 /// A warning that would be repeated for each connection is logged this often.
 const WARN_EVERY: Duration = Duration::from_mins(1);
@@ -67,34 +81,15 @@ pub(super) async fn accept(
         protocols,
         metrics,
         full: Seldom::default(),
+        failing: Seldom::default(),
     };
-    let mut failing = Seldom::default();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break,
-            accepted = socket.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                debug!(%peer, listener = door.protocols.shared.listener, "accepted");
-                door.take(stream).await;
-            }
-            // The client was faster to give up than we to accept.
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                door.metrics.refused(RefusedConnection::AcceptError);
-                if failing.now() {
-                    warn!(
-                        listener = door.protocols.shared.listener,
-                        "connections cannot be accepted: {error}"
-                    );
-                }
-                sleep(PAUSE).await;
-            }
-        }
+    door.take_until(&socket, shutdown.cancelled()).await;
+    // Closing the socket resets those that the kernel holds for us, and a request may be among them. So first no
+    // handshake begins any more, those under way end, and all that is there is taken.
+    match SockRef::from(&socket).attach_filter(&NO_SYN) {
+        Ok(()) => door.take_until(&socket, sleep(HANDSHAKES)).await,
+        Err(error) => debug!("handshakes cannot be kept from beginning: {error}"),
     }
-    // Closing the socket would reset those whose handshake the kernel has done.
     for stream in waiting(socket) {
         door.take(stream).await;
     }
@@ -105,9 +100,40 @@ struct Door {
     protocols: Arc<Protocols>,
     metrics: ListenerMetrics,
     full: Seldom,
+    failing: Seldom,
 }
 
 impl Door {
+    /// Serves what comes, until then.
+    async fn take_until(&mut self, socket: &TcpListener, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut end => return,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    debug!(%peer, listener = self.protocols.shared.listener, "accepted");
+                    self.take(stream).await;
+                }
+                // The client was faster to give up than we to accept.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    self.metrics.refused(RefusedConnection::AcceptError);
+                    if self.failing.now() {
+                        warn!(
+                            listener = self.protocols.shared.listener,
+                            "connections cannot be accepted: {error}"
+                        );
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
     /// Serves a connection as soon as the limit allows; until then the others wait in the kernel.
     async fn take(&mut self, stream: TcpStream) {
         let permit = match self.protocols.shared.connections.clone().try_acquire_owned() {

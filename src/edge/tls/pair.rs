@@ -198,3 +198,63 @@ fn doubt(leaf: &X509Certificate<'_>, chain: &[CertificateDer<'_>]) -> Option<Str
         "holds certificates that do not follow from one another: put each one's issuer after it".to_owned()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, CustomExtension, DnType, Issuer, KeyPair};
+
+    use super::*;
+
+    /// A certificate of this name by an issuer of that name; with where to fetch the issuer's, if asked.
+    fn signed(name: &str, by: &str, fetchable: bool) -> CertificateDer<'static> {
+        let named = |name: &str| {
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let mut params = named(name);
+        if fetchable {
+            let empty_list = vec![0x30, 0x00];
+            let oid = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+            params
+                .custom_extensions
+                .push(CustomExtension::from_oid_content(&oid, empty_list));
+        }
+        let issuer = Issuer::new(named(by), KeyPair::generate().unwrap());
+        let certificate = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        certificate.der().clone()
+    }
+
+    fn doubt_of(chain: &[CertificateDer<'_>]) -> String {
+        doubt(&parse(&chain[0]).unwrap(), chain).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_certificate_whose_ca_has_intermediates_is_doubted_without_them() {
+        let (alone, intermediate) = (
+            signed("host", "intermediate", true),
+            signed("intermediate", "root", true),
+        );
+        assert!(doubt_of(std::slice::from_ref(&alone)).contains("append them"));
+        assert_eq!(doubt_of(&[alone, intermediate]), "");
+        assert_eq!(doubt_of(&[signed("host", "private root", false)]), "");
+        assert_eq!(doubt_of(&[signed("host", "host", true)]), "");
+    }
+
+    #[test]
+    fn a_chain_in_another_order_is_doubted() {
+        let chain = [
+            signed("host", "one", true),
+            signed("two", "root", true),
+            signed("one", "two", true),
+        ];
+        assert!(doubt_of(&chain).contains("put each one's issuer after it"));
+    }
+
+    #[test]
+    fn a_certificate_without_names_is_doubted() {
+        let key = KeyPair::generate().unwrap();
+        let nameless = CertificateParams::default().self_signed(&key).unwrap();
+        assert!(doubt_of(&[nameless.der().clone()]).contains("subjectAltName"));
+    }
+}

@@ -1,14 +1,18 @@
 //! The signal to stop loses no request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::ServerName;
+use rustls::version::TLS13;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use oidc_issuer::edge::TlsSettings;
 
+use super::tls::trusting;
 use super::vocabulary::{Served, Setting, read_to_end, reqwest_builder, within};
 
 const GET: &str = "GET /jwks HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -117,62 +121,106 @@ async fn a_connection_that_never_begins_its_handshake_is_not_waited_for_longer_t
     drop(silent);
 }
 
-/// Clients that keep asking while it stops: over connections that stay open, and over a new one each time.
+/// Asks over and over: on connections that stay open, or on a new one each time. Ends when it is refused.
+async fn keep_asking<S, F>(connect: impl Fn() -> F, anew: bool, answered: &AtomicUsize)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Option<S>>,
+{
+    'connections: while let Some(mut stream) = connect().await {
+        loop {
+            stream
+                .write_all(GET.as_bytes())
+                .await
+                .expect("the connection was reset");
+            stream.flush().await.expect("the connection was reset");
+            let mut read = Vec::new();
+            let last = loop {
+                let count = stream
+                    .read_buf(&mut read)
+                    .await
+                    .expect("the connection was reset");
+                assert!(count > 0, "a request was not answered");
+                let text = String::from_utf8_lossy(&read);
+                if text.ends_with("}]}") {
+                    break text.contains("\r\nconnection: close\r\n");
+                }
+            };
+            answered.fetch_add(1, Ordering::SeqCst);
+            if last || anew {
+                continue 'connections;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn under_load_no_request_that_was_sent_is_lost() {
-    for _ in 0..5 {
+    for _ in 0..3 {
         let served = Served::start(Setting::plain());
-        let (address, answered, stopping) = (
-            served.address,
-            Arc::new(AtomicUsize::new(0)),
-            Arc::new(AtomicBool::new(false)),
-        );
+        let (address, answered) = (served.address, Arc::new(AtomicUsize::new(0)));
         let mut clients = tokio::task::JoinSet::new();
         for n in 0..16 {
-            let (answered, stopping) = (answered.clone(), stopping.clone());
+            let answered = answered.clone();
             clients.spawn(async move {
-                'connections: loop {
-                    // A connection that is refused has sent nothing.
-                    let Ok(mut stream) = TcpStream::connect(address).await else {
-                        assert!(stopping.load(Ordering::SeqCst));
-                        return;
-                    };
-                    loop {
-                        stream
-                            .write_all(GET.as_bytes())
-                            .await
-                            .expect("the connection was reset");
-                        let mut read = Vec::new();
-                        let last = loop {
-                            let count = stream
-                                .read_buf(&mut read)
-                                .await
-                                .expect("the connection was reset");
-                            assert!(count > 0, "a request was not answered");
-                            let text = String::from_utf8_lossy(&read);
-                            if text.ends_with("}]}") {
-                                break text.contains("\r\nconnection: close\r\n");
-                            }
-                        };
-                        answered.fetch_add(1, Ordering::SeqCst);
-                        if last || n % 2 == 0 {
-                            continue 'connections;
-                        }
-                    }
-                }
+                // A connection that is refused has sent nothing.
+                let connect = || async move { TcpStream::connect(address).await.ok() };
+                keep_asking(connect, n % 2 == 0, &answered).await;
             });
         }
-        within(async {
-            while answered.load(Ordering::SeqCst) < 2000 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        stopping.store(true, Ordering::SeqCst);
-        served.stopped().await;
-        while let Some(client) = clients.join_next().await {
-            client.unwrap();
+        stop_at(served, &answered, 2000, clients).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn over_tls_no_request_is_lost_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(Setting::plain().tls(TlsSettings::SelfSigned {
+        folder: folder.path().to_owned(),
+        names: Vec::new(),
+    }));
+    let ca = std::fs::read(folder.path().join("ca.crt")).unwrap();
+    let connector = TlsConnector::from(Arc::new(trusting(&ca, &[&TLS13])));
+    let (address, answered) = (served.address, Arc::new(AtomicUsize::new(0)));
+    let mut clients = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let (connector, answered) = (connector.clone(), answered.clone());
+        clients.spawn(async move {
+            let connect = || {
+                let connector = connector.clone();
+                async move {
+                    let stream = TcpStream::connect(address).await.ok()?;
+                    let name = ServerName::try_from("localhost").unwrap();
+                    Some(
+                        connector
+                            .connect(name, stream)
+                            .await
+                            .expect("a handshake was cut off"),
+                    )
+                }
+            };
+            keep_asking(connect, n % 2 == 0, &answered).await;
+        });
+    }
+    stop_at(served, &answered, 200, clients).await;
+}
+
+/// Stops in the middle of the load, and hears what became of the clients.
+async fn stop_at(
+    served: Served,
+    answered: &AtomicUsize,
+    count: usize,
+    mut clients: tokio::task::JoinSet<()>,
+) {
+    within(async {
+        while answered.load(Ordering::SeqCst) < count {
+            tokio::task::yield_now().await;
         }
+    })
+    .await;
+    served.stopped().await;
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
     }
 }
 
@@ -201,14 +249,5 @@ async fn http_2_is_told_to_go_away_and_loses_no_request_either() {
             }
         });
     }
-    within(async {
-        while answered.load(Ordering::SeqCst) < 1000 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    served.stopped().await;
-    while let Some(client) = clients.join_next().await {
-        client.unwrap();
-    }
+    stop_at(served, &answered, 1000, clients).await;
 }
