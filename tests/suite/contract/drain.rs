@@ -22,7 +22,8 @@ async fn without_connections_it_ends_at_once() {
     let served = Served::start(Setting::plain());
     let began = Instant::now();
     served.stopped().await;
-    assert!(began.elapsed() < Duration::from_millis(500));
+    // Not the seconds that a connection would be kept for.
+    assert!(began.elapsed() < Duration::from_millis(900));
 }
 
 #[tokio::test]

@@ -82,7 +82,8 @@ async fn a_connection_that_says_nothing_is_closed_after_the_header_timeout() {
 async fn a_connection_rests_between_requests_for_the_idle_timeout() {
     let served = Served::start(Setting::plain().limits(|limits| {
         limits.header_timeout = Duration::from_millis(100);
-        limits.idle_timeout = Duration::from_millis(700);
+        // So much longer than the pause that a busy machine does not matter.
+        limits.idle_timeout = Duration::from_millis(2500);
     }));
     let mut stream = served.connect().await;
     stream.write_all(GET.as_bytes()).await.unwrap();
@@ -93,7 +94,7 @@ async fn a_connection_rests_between_requests_for_the_idle_timeout() {
     let began = Instant::now();
     assert_eq!(read_to_end(&mut stream).await, "");
     assert!(
-        began.elapsed() >= Duration::from_millis(500),
+        began.elapsed() >= Duration::from_millis(2000),
         "{:?}",
         began.elapsed()
     );
