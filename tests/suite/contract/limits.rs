@@ -93,11 +93,7 @@ async fn a_connection_rests_between_requests_for_the_idle_timeout() {
     read_response(&mut stream).await;
     let began = Instant::now();
     assert_eq!(read_to_end(&mut stream).await, "");
-    assert!(
-        began.elapsed() >= Duration::from_millis(2000),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
