@@ -70,7 +70,7 @@ pub struct KeyId {
 }
 
 /// A key that may be published: checked when it was read, immutable since. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PublicKey {
     id: KeyId,
     algorithm: Algorithm,

@@ -1,41 +1,91 @@
 //! The rules of rotation: (ledger, listing, now) → (ledger, key set). Pure.
 
+mod decisions;
+mod document;
 mod ledger;
+mod merge;
+mod operator;
+mod pending;
 mod rotation;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod view;
 mod voices;
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use self::ledger::{Entry, Ledger, Presence};
+pub use self::decisions::{Approval, ChangeId, Confirmed, Decision, DecisionId, Revocation, Undone};
+pub use self::document::{DecodeError, EntryFault, FORMAT, MAX_DOCUMENT};
+pub use self::ledger::{Entry, Ledger, Presence, Unknown};
+pub use self::operator::{Denied, Imported};
+pub use self::pending::HeldChange;
 pub use self::rotation::{Refused, Ring};
+pub use self::view::{KeyView, Standing, View};
 use crate::key::{PublicKey, Quarantined};
 
 /// What one read of a source said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The publishable keys; the order is not kept further on.
+    /// The publishable keys; the order is not kept further on. Where several endpoints were asked: their union.
     pub keys: Vec<PublicKey>,
+    /// What each endpoint said, where the source has several: each is judged alone. Empty for a source with one.
+    pub endpoints: Vec<EndpointReading>,
     /// What was held back, each with its reason.
     pub quarantined: Vec<Quarantined>,
     /// The issuer that the source names, where it names one.
     pub issuer: Option<String>,
     /// How long the source says its answer may be cached. Shortens the refresh, never lengthens it.
     pub max_age: Option<SignedDuration>,
-    /// False where a part of the source could not be read (an unreadable file): it says nothing about absence.
+    /// False where a part of the source could not be read (an unreadable file, the list of endpoints): it says
+    /// nothing about absence. An endpoint without keys makes a listing incomplete by itself.
     pub complete: bool,
+}
+
+/// What one of several endpoints of a source said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointReading {
+    /// Which one: `10.0.0.1:6443`.
+    pub endpoint: Arc<str>,
+    /// Its publishable keys; `None` where it could not be read, or named another issuer: it is silent.
+    pub keys: Option<Vec<PublicKey>>,
 }
 
 /// A source of an issuer, by its place in the configuration: `sources[0].apiServer`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub Arc<str>);
 
+/// When what a source says is believed: that a key is absent, and that all keys were exchanged at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Confirmation {
+    /// After this many readings; at least 1.
+    Reads(u32),
+    /// As soon as it has been said for this long, and at least twice.
+    Duration(SignedDuration),
+    /// A wholesale change waits for an operator. Absence is believed after three readings.
+    Manual,
+}
+
+impl From<u32> for Confirmation {
+    fn from(reads: u32) -> Self {
+        Self::Reads(reads)
+    }
+}
+
+/// What happens to a new key that is listed beside known ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NewKeys {
+    /// It is published at once.
+    #[default]
+    Publish,
+    /// It waits until an operator approves it: whoever holds its private half can be any pod.
+    Approve,
+}
+
 /// The rules an issuer is run by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rules {
     /// How long a key stays published after it was found absent.
     /// At least `tokenLifetime` + the cache lifetime of the JWKS + 5 min.
@@ -44,6 +94,11 @@ pub struct Rules {
     pub max_bytes: usize,
     /// Upper bound of keys that are listed or retained; new ones beyond it are held.
     pub max_keys: usize,
+    /// Whether new keys wait for an operator.
+    pub new_keys: NewKeys,
+    /// How long a key has been published before every cache has it: what an operator is told.
+    /// At least the longer cache lifetime of the two documents + refresh + 1 h.
+    pub propagation: SignedDuration,
 }
 
 impl Rules {
@@ -51,6 +106,8 @@ impl Rules {
     pub const MAX_BYTES: usize = 50_000;
     /// Cloud token services refuse above 100 keys.
     pub const MAX_KEYS: usize = 100;
+    /// Longer than caches keep either document with the usual cache lifetimes.
+    pub const PROPAGATION: SignedDuration = SignedDuration::from_hours(72);
 
     /// The usual bounds of size and number, with this retention.
     pub fn new(retention: SignedDuration) -> Self {
@@ -58,6 +115,8 @@ impl Rules {
             retention,
             max_bytes: Self::MAX_BYTES,
             max_keys: Self::MAX_KEYS,
+            new_keys: NewKeys::Publish,
+            propagation: Self::PROPAGATION,
         }
     }
 }
@@ -87,12 +146,20 @@ pub enum KeyState {
     },
 }
 
-/// What is published: never empty once it was not, every `kid` unique, in the order of publication
-/// (listed before retained, RS256 before the others, then `kid` bytewise).
+/// What is published: never empty once it was not (but see `withdrawn`), every `kid` unique, in the order of
+/// publication (listed before retained, RS256 before the others, then `kid` bytewise).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySet {
     /// The keys in the order of publication.
     pub keys: Vec<PublishedKey>,
-    /// What the ring itself held back: conflicts of `kid`, keys beyond the size limit.
+    /// What the ring itself held back: conflicts of `kid`, keys beyond the size limit, revoked ones, those that
+    /// wait for a confirmation or an approval.
     pub quarantined: Vec<Quarantined>,
+    /// Listings that share no key with what is published, and were not confirmed yet.
+    pub held_changes: Vec<HeldChange>,
+    /// Whether keys were published, and the last of them was revoked: both documents answer 503 until another
+    /// key is listed.
+    pub withdrawn: bool,
+    /// Until when caches are to ask often, because a key was revoked: 24 h after the last revocation in force.
+    pub revoked_until: Option<Timestamp>,
 }

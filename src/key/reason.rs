@@ -24,6 +24,29 @@ pub enum Reason {
         /// Upper bound of listed and retained keys.
         max_keys: usize,
     },
+    /// An operator revoked its material.
+    #[error("revoked on {when} by {by}: {why}")]
+    Revoked {
+        /// When.
+        when: jiff::Timestamp,
+        /// By whom.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// It stands in a listing that shares no key with what is published, and that is not confirmed yet.
+    #[error(
+        "held: {place} lists none of the published keys any more (another cluster?); it waits for confirmation as change {change}"
+    )]
+    Unconfirmed {
+        /// Which source, and which of its endpoints.
+        place: String,
+        /// The name of the change.
+        change: String,
+    },
+    /// New keys wait for an operator.
+    #[error("held: a new key, which waits for approval (`keys approve`)")]
+    Unapproved,
 
     /// The armour of a PEM block is broken: the API server skips such a block without a word.
     #[error("broken PEM block: {0}")]
@@ -167,6 +190,9 @@ impl Reason {
             Self::KidConflict { .. } => "kid_conflict",
             Self::SizeLimit { .. } => "size_limit",
             Self::KeyLimit { .. } => "key_limit",
+            Self::Revoked { .. } => "revoked",
+            Self::Unconfirmed { .. } => "unconfirmed",
+            Self::Unapproved => "unapproved",
             Self::Pem(_) => "pem",
             Self::Encrypted => "encrypted",
             Self::OpenSsh => "open_ssh",

@@ -39,7 +39,7 @@ fn retained(key: PublicKey) -> PublishedKey {
 fn key_set(keys: impl IntoIterator<Item = PublishedKey>) -> KeySet {
     KeySet {
         keys: keys.into_iter().collect(),
-        quarantined: vec![],
+        ..KeySet::default()
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn listed(keys: impl IntoIterator<Item = PublicKey>) -> KeySet {
     };
     KeySet {
         keys: keys.into_iter().map(published).collect(),
-        quarantined: Vec::new(),
+        ..KeySet::default()
     }
 }
 

@@ -1,23 +1,37 @@
-//! What must outlive the process: each key that was ever published, and what became of it.
+//! What must outlive the process: each key that was ever published, what became of it, and what was decided.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::decisions::{Approval, ChangeId, Confirmed, Decisions, Revocation};
 use crate::key::{KeyId, PublicKey};
 
 /// How long an expired entry is remembered: until then a key that returns keeps its `first_seen`.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// Each key that was published, by name and material. An entry is made when its key is first published,
-/// so keys that are held never take room in a store.
+/// How many expired entries are remembered, those that left last: a source with ever new keys must not fill
+/// a store.
+const REMEMBERED_ENTRIES: usize = 200;
+
+/// How long the confirmation of a wholesale change holds: until its keys are published, on every replica.
+/// Should the same keys come and go again later, they are strangers once more.
+const CONFIRMED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Each key that was published, by name and material, and the decisions about keys. An entry is made when its
+/// key is first published, so keys that are held never take room in a store.
 ///
-/// Everything in it can be merged with the ledger of another replica: entries by their id, `first_seen` by
-/// minimum, presence by its stamp. What an operator decides (revocations, approvals) has its place beside
-/// the entries, since it is about ids and may come before the entry does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Everything in it can be merged with the ledger of another replica. Decisions stand beside the entries, since
+/// they may come before the entry does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
-    entries: BTreeMap<KeyId, Entry>,
+    pub(super) entries: BTreeMap<KeyId, Entry>,
+    pub(super) revocations: Decisions<KeyId>,
+    pub(super) approvals: Decisions<KeyId>,
+    pub(super) confirmations: Decisions<ChangeId>,
+    pub(super) unknown: Unknown,
 }
 
 impl Ledger {
@@ -31,12 +45,68 @@ impl Ledger {
         self.entries.get(id)
     }
 
+    /// Every revocation, undone or not.
+    pub fn revocations(&self) -> impl ExactSizeIterator<Item = &Revocation> {
+        self.revocations.0.values()
+    }
+
+    /// Every approval of a key.
+    pub fn approvals(&self) -> impl ExactSizeIterator<Item = &Approval> {
+        self.approvals.0.values()
+    }
+
+    /// Every wholesale change that was confirmed lately.
+    pub fn confirmations(&self) -> impl ExactSizeIterator<Item = &Confirmed> {
+        self.confirmations.0.values()
+    }
+
+    /// Whether nothing was ever written into it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The revocation in force of a key's material, the earliest if there are several.
+    pub fn revocation(&self, id: &KeyId) -> Option<&Revocation> {
+        self.revocations
+            .in_force()
+            .filter(|revocation| revocation.about.spki_sha256 == id.spki_sha256)
+            .min()
+    }
+
+    /// The materials that are revoked.
+    pub(super) fn revoked(&self) -> BTreeSet<&[u8; 32]> {
+        let materials = self.revocations.in_force();
+        materials.map(|revocation| &revocation.about.spki_sha256).collect()
+    }
+
+    /// Whether an operator let a new key in.
+    pub(super) fn is_approved(&self, id: &KeyId) -> bool {
+        self.approvals.in_force().any(|approval| approval.about == *id)
+    }
+
+    /// Whether a wholesale change was confirmed, here or by another replica.
+    pub(super) fn is_confirmed(&self, change: &ChangeId, retention: SignedDuration, now: Timestamp) -> bool {
+        let lasts = CONFIRMED_FOR.min(retention);
+        let holds = |confirmed: &Confirmed| confirmed.about == *change && now < later(confirmed.when, lasts);
+        self.confirmations.in_force().any(holds)
+    }
+
     /// A key enters the set, for the first time or again.
     pub(super) fn admit(&mut self, key: &PublicKey, first_seen: Timestamp, now: Timestamp) {
+        self.enter(key, first_seen, now, true);
+    }
+
+    /// A key enters the set that no source lists: it was published elsewhere until now.
+    pub(super) fn take_over(&mut self, key: &PublicKey, now: Timestamp) {
+        self.enter(key, now, now, false);
+    }
+
+    fn enter(&mut self, key: &PublicKey, first_seen: Timestamp, now: Timestamp, listed: bool) {
         let entered = |stamp| Presence {
-            listed: true,
+            listed,
             stamp,
             published_since: stamp,
+            replaced: false,
         };
         self.entries
             .entry(key.id().clone())
@@ -45,12 +115,26 @@ impl Ledger {
                 key: key.clone(),
                 first_seen,
                 presence: entered(now),
+                unknown: Unknown::default(),
             });
+        self.hand_kid_to(key.id());
+    }
+
+    /// Whoever had the kid before does not get it back as long as its new holder is published, not even should
+    /// the retention be raised, or a revocation be undone.
+    fn hand_kid_to(&mut self, id: &KeyId) {
+        for (other, entry) in &mut self.entries {
+            if other.kid == id.kid && other != id {
+                entry.presence.replaced = true;
+            }
+        }
     }
 
     /// The sources list a key of the set again.
     pub(super) fn set_listed(&mut self, id: &KeyId, now: Timestamp) {
-        self.set_presence(id, true, now);
+        if self.set_presence(id, true, now) {
+            self.hand_kid_to(id);
+        }
     }
 
     /// No source lists a key any more.
@@ -58,29 +142,62 @@ impl Ledger {
         self.set_presence(id, false, now);
     }
 
-    fn set_presence(&mut self, id: &KeyId, listed: bool, now: Timestamp) {
-        if let Some(Entry { presence, .. }) = self.entries.get_mut(id)
-            && presence.listed != listed
-        {
-            *presence = Presence {
-                listed,
-                stamp: presence.next_stamp(now),
-                ..*presence
-            };
+    fn set_presence(&mut self, id: &KeyId, listed: bool, now: Timestamp) -> bool {
+        let Some(Entry { presence, .. }) = self.entries.get_mut(id) else {
+            return false;
+        };
+        if presence.listed == listed {
+            return false;
+        }
+        *presence = Presence {
+            listed,
+            stamp: presence.next_stamp(now),
+            replaced: presence.replaced && !listed,
+            ..*presence
+        };
+        true
+    }
+
+    /// A key that is listed all the time enters the set anew: it was not published in between.
+    pub(super) fn publish_anew(&mut self, id: &KeyId, now: Timestamp) {
+        if let Some(Entry { presence, .. }) = self.entries.get_mut(id) {
+            let stamp = presence.next_stamp(now);
+            presence.stamp = stamp;
+            presence.published_since = stamp;
         }
     }
 
-    /// Drops the entries that expired long ago, all but `last`, which is still published.
+    /// Drops the entries that expired long ago, and of those that expired lately the oldest if there are many;
+    /// never one that is revoked, nor `last`, which is still published. Confirmations go when they no longer hold.
     pub(super) fn forget(&mut self, retention: SignedDuration, last: Option<&KeyId>, now: Timestamp) {
-        self.entries.retain(|id, entry| match entry.leaves_at(retention) {
-            Some(left) => now < later(left, REMEMBERED) || Some(id) == last,
-            None => true,
-        });
+        let over =
+            |confirmed: &Confirmed| later(confirmed.when, CONFIRMED_FOR.saturating_add(CONFIRMED_FOR)) <= now;
+        self.confirmations.0.retain(|_, confirmed| !over(confirmed));
+        let ended = |entry: &Entry| entry.leaves_at(retention).filter(|left| *left <= now);
+        if !self.entries.values().any(|entry| ended(entry).is_some()) {
+            return;
+        }
+        let revoked: BTreeSet<[u8; 32]> = self.revocations.0.values().map(|it| it.about.spki_sha256).collect();
+        let mut expired: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(id, _)| !revoked.contains(&id.spki_sha256) && Some(*id) != last)
+            .filter_map(|(id, entry)| ended(entry).map(|left| (left, id.clone())))
+            .collect();
+        expired.sort_by_key(|(left, id)| (Reverse(*left), id.clone()));
+        let kept = expired
+            .iter()
+            .take(REMEMBERED_ENTRIES)
+            .take_while(|(left, _)| now < later(*left, REMEMBERED))
+            .count();
+        for (_, id) in expired.drain(kept..) {
+            self.entries.remove(&id);
+        }
     }
 }
 
 /// What is remembered of one key. Its state follows from this and the time, and is never stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The key as it was first read; its JWK never changes a byte.
     pub key: PublicKey,
@@ -88,6 +205,7 @@ pub struct Entry {
     pub first_seen: Timestamp,
     /// Whether it is listed, since when.
     pub presence: Presence,
+    pub(super) unknown: Unknown,
 }
 
 impl Entry {
@@ -104,7 +222,7 @@ impl Entry {
 }
 
 /// Whether the sources list a key. Written only when it changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Presence {
     /// Listed, or absent.
     pub listed: bool,
@@ -113,6 +231,8 @@ pub struct Presence {
     pub stamp: Timestamp,
     /// Since when it has been in the set without a break: starts anew when a key returns after it had left.
     pub published_since: Timestamp,
+    /// Whether it had left when another key got its kid: it waits as long as that one is published.
+    pub replaced: bool,
 }
 
 impl Presence {
@@ -120,6 +240,11 @@ impl Presence {
         now.max(later(self.stamp, SignedDuration::from_millis(1)))
     }
 }
+
+/// Members of a stored ledger that this release does not know, by name, as JSON text: kept for the release that
+/// wrote them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unknown(pub(super) BTreeMap<Arc<str>, Arc<str>>);
 
 /// A moment after another; the last one that can be told where there is none.
 pub(super) fn later(moment: Timestamp, duration: SignedDuration) -> Timestamp {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::selection::{Selection, shared_kids};
 use super::voices::Voices;
-use super::{Entry, KeySet, Ledger, Listing, Rules, SourceId};
+use super::{Confirmation, Entry, KeySet, Ledger, Listing, Rules, SourceId};
 use crate::key::{KeyId, PublicKey, Quarantined};
 
 /// A listing that changes nothing of what is published: to be treated as a failed read.
@@ -46,7 +46,14 @@ impl Ring {
     /// after how many complete readings in a row without a key that source no longer has it.
     ///
     /// Every source is taken to have what the ledger says is listed until it has said otherwise.
-    pub fn new(rules: Rules, sources: impl IntoIterator<Item = (SourceId, u32)>, ledger: Ledger) -> Self {
+    pub fn new<C: Into<Confirmation>>(
+        rules: Rules,
+        sources: impl IntoIterator<Item = (SourceId, C)>,
+        ledger: Ledger,
+    ) -> Self {
+        let sources = sources
+            .into_iter()
+            .map(|(source, confirmation)| (source, confirmation.into()));
         Self {
             voices: Voices::new(sources, &ledger),
             rules,
@@ -99,6 +106,12 @@ impl Ring {
             .entries()
             .filter_map(|entry| entry.leaves_at(self.rules.retention));
         ends.filter(|end| *end > now).min()
+    }
+
+    /// Takes up what a store or another replica knows. `ledger` has it from then on.
+    pub fn adopt(&mut self, other: &Ledger, now: Timestamp) {
+        self.ledger = self.ledger.merge(other);
+        self.settle(now);
     }
 
     /// The ledger as it stands.

@@ -152,6 +152,7 @@ impl<'a> Selection<'a> {
         KeySet {
             keys,
             quarantined: held,
+            ..KeySet::default()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Ledger, Listing, SourceId};
+use super::{Confirmation, Ledger, Listing, SourceId};
 use crate::key::{KeyId, PublicKey};
 
 /// The sources of one issuer.
@@ -12,7 +12,7 @@ pub(super) struct Voices(BTreeMap<SourceId, Voice>);
 /// One source.
 #[derive(Clone, Debug)]
 struct Voice {
-    confirmation: u32,
+    confirmation: Confirmation,
     /// Whether it was read completely since this process started.
     heard: bool,
     /// What it has: listed at its last complete reading, or left out by fewer than `confirmation` in a row.
@@ -29,7 +29,7 @@ struct Listed {
 impl Voices {
     /// Each source with its confirmation. Every one is taken to have what the ledger says is listed, until
     /// it has said otherwise: which of them had it is not known any more.
-    pub(super) fn new(sources: impl IntoIterator<Item = (SourceId, u32)>, ledger: &Ledger) -> Self {
+    pub(super) fn new(sources: impl IntoIterator<Item = (SourceId, Confirmation)>, ledger: &Ledger) -> Self {
         let listed = ledger.entries().filter(|entry| entry.presence.listed);
         let has: BTreeMap<_, _> = listed
             .map(|entry| {
@@ -42,7 +42,7 @@ impl Voices {
                 )
             })
             .collect();
-        let voice = |confirmation: u32| Voice {
+        let voice = |confirmation| Voice {
             confirmation,
             heard: false,
             has: has.clone(),
@@ -80,7 +80,7 @@ impl Voices {
                 },
             );
         }
-        let confirmation = voice.confirmation.max(1);
+        let confirmation = match voice.confirmation { Confirmation::Reads(reads) => reads.max(1), _ => 3 };
         voice.has.retain(|_, listed| listed.missed < confirmation);
     }
 

@@ -85,6 +85,7 @@ impl ApiServer {
             issuer: Some(discovery),
             max_age: jwks.max_age.and_then(|age| age.try_into().ok()),
             complete: true,
+            ..Listing::default()
         })
     }
 

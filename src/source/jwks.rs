@@ -58,6 +58,7 @@ impl Jwks {
             issuer: None,
             max_age: answer.max_age.and_then(|age| age.try_into().ok()),
             complete: true,
+            ..Listing::default()
         })
     }
 

@@ -1,0 +1,1 @@
+//! What a document keeps, and what is refused.
