@@ -9,7 +9,7 @@ mod fetch;
 mod files;
 mod jwks;
 mod kubeconfig;
-mod local;
+pub(crate) mod local;
 
 use std::path::PathBuf;
 use std::time::Duration;

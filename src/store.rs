@@ -1,10 +1,25 @@
-//! Adapters that keep ledgers. In this release a ledger lives in memory: it outlives its issuer's task and a reload that
-//! drops the issuer, not the process.
+//! Adapters that keep ledgers: what must outlive the process.
+
+mod file;
+mod lock;
+mod name;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use file::Folder;
+pub use lock::{FolderLock, LockError};
+
 use crate::ring::Ledger;
+
+/// Why octets are not the ledger that was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Half written, or changed since: an older generation may stand in.
+    Torn(String),
+    /// Another issuer's, or of a newer format: nothing stands in for it.
+    Refused(String),
+}
 
 /// The ledgers of this process, by issuer. Cheap to clone: every clone has the same ledgers.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,8 @@
 //! The state folder: where it is, and that one process alone has it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::store::{FolderLock, LockError};
 
 /// `$STATE_DIRECTORY` (systemd), else `$XDG_STATE_HOME/oidc-issuer`, else `~/.local/state/oidc-issuer`;
 /// without a home `/var/lib/oidc-issuer`.
@@ -25,68 +24,21 @@ pub(super) fn folder(environment: &dyn Fn(&str) -> Option<String>) -> PathBuf {
 
 /// Why the state folder cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StateError {
-    #[error("the state folder {} is in use by {holder}: stop that process, or name another folder with --state-dir", folder.display())]
-    Locked { folder: PathBuf, holder: String },
-    #[error("the state folder {} cannot be {verb}: {error}; name one that this user may write with --state-dir", folder.display())]
-    Unusable {
-        folder: PathBuf,
-        verb: &'static str,
-        error: std::io::Error,
-    },
+#[error("the state folder {cause}{}", remedy(cause))]
+pub(super) struct StateError {
+    cause: LockError,
 }
 
-/// The state folder, as long as this lives.
-#[derive(Debug)]
-pub(super) struct StateLock {
-    _file: File,
-}
-
-/// Makes the folder (for this user alone) where it is missing, and locks it. The kernel takes the lock back when the
-/// process ends, however it ends.
-pub(super) fn lock(folder: &Path) -> Result<StateLock, StateError> {
-    let unusable = |verb| {
-        move |error| StateError::Unusable {
-            folder: folder.to_owned(),
-            verb,
-            error,
-        }
-    };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(unusable("made"))?;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(folder.join("lock"))
-        .map_err(unusable("written"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = Read::by_ref(&mut file).take(64).read_to_string(&mut holder);
-            let holder = match holder.trim() {
-                "" => "another process".to_owned(),
-                pid => format!("process {pid}"),
-            };
-            return Err(StateError::Locked {
-                folder: folder.to_owned(),
-                holder,
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(unusable("locked")(error)),
+fn remedy(cause: &LockError) -> &'static str {
+    match cause {
+        LockError::Locked { .. } => ": stop that process, or name another folder with --state-dir",
+        LockError::Unusable { .. } => "; name one that this user may write with --state-dir",
     }
-    // Who holds it is a help, not a need.
-    let _ = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(StateLock { _file: file })
+}
+
+/// Makes the folder (for this user alone) where it is missing, and locks it.
+pub(super) fn lock(folder: &Path) -> Result<FolderLock, StateError> {
+    FolderLock::take(folder).map_err(|cause| StateError { cause })
 }
 
 #[cfg(test)]

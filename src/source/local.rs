@@ -15,7 +15,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a file was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FileError {
+pub(crate) enum FileError {
     #[error("there is no such file")]
     Missing,
     #[error("it is a directory")]
@@ -29,7 +29,7 @@ pub(super) enum FileError {
 }
 
 /// The whole of a regular file of at most `limit` bytes.
-pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     // Without NONBLOCK, opening a FIFO waits for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| io_error(&error.into()))?;

@@ -1,0 +1,267 @@
+//! Ledgers in a folder, one file an issuer. Everything here blocks.
+//!
+//! Beside `NAME.ledger` its previous generation is kept as `NAME.ledger.previous`. A write goes to a temporary file,
+//! which is synced, then the present file becomes the previous one, then the temporary file the present one, then the
+//! folder is synced. Whenever a crash comes, one of the two is whole, and is at least what was last said to be kept.
+//! The last line of a file is the SHA-256 of all lines before it.
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::name::{self, hex};
+use super::{Fault, FolderLock, LockError};
+use crate::source::local::{self, FileError};
+
+/// A ledger has a few kilobytes. What is larger is none, and is not read.
+pub(super) const MAX_BYTES: usize = 16 << 20;
+
+/// A folder with ledgers, locked.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: FolderLock,
+}
+
+impl Folder {
+    /// Makes the folder (for this user alone) where it is missing, and locks it.
+    pub fn open(path: &Path) -> Result<Arc<Self>, LockError> {
+        let lock = FolderLock::take(path)?;
+        // That it exists should outlive a loss of power too; where this fails, a write will say so.
+        if let Some(parent) = path.parent() {
+            let _ = sync_folder(parent);
+        }
+        Ok(Arc::new(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file of an issuer, not read yet.
+    pub(super) fn ledger(self: &Arc<Self>, issuer: &str) -> LedgerFile {
+        LedgerFile {
+            path: self.path.join(format!("{}.ledger", name::of(issuer))),
+            folder: Arc::clone(self),
+            present: Present::Unknown,
+        }
+    }
+}
+
+/// One issuer's file. Its folder stays locked as long as this lives.
+#[derive(Debug)]
+pub(super) struct LedgerFile {
+    folder: Arc<Folder>,
+    path: PathBuf,
+    present: Present,
+}
+
+/// What is known of the present generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Present {
+    /// Not read yet, or not to be touched: nothing is written.
+    Unknown,
+    /// Whole: it becomes the previous one.
+    Whole,
+    /// Not there: the previous one, if any, stays.
+    Missing,
+    /// Not readable: it is set aside before another one takes its place.
+    Unreadable,
+}
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Loaded<T> {
+    /// `None`: there is none, or what there was cannot be read.
+    pub(super) ledger: Option<T>,
+    /// What could not be used, in the order of reading.
+    pub(super) unusable: Vec<Unusable>,
+}
+
+/// A generation that could not be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unusable {
+    /// Where it was.
+    pub(super) path: PathBuf,
+    /// Why.
+    pub(super) reason: String,
+    /// Where it is now, where it was set aside.
+    pub(super) aside: Option<PathBuf>,
+}
+
+/// Why there is no telling whether there is a ledger.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// A ledger that is not for us: it stays where it is.
+    #[error("{} {reason}; it is left as it is: move it away to start without it", path.display())]
+    Refused { path: PathBuf, reason: String },
+    /// It may be readable another time.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+}
+
+impl LedgerFile {
+    /// Reads the present generation, or else the previous one. `judge` says what the octets are.
+    pub(super) fn load<T>(
+        &mut self,
+        judge: impl Fn(&[u8]) -> Result<T, Fault>,
+    ) -> Result<Loaded<T>, LoadError> {
+        self.present = Present::Unknown;
+        let mut unusable = Vec::new();
+        let (mut present, mut failure) = (Present::Missing, None);
+        for path in [self.path.clone(), self.previous()] {
+            let is_present = path == self.path;
+            let reason = match read(&path, &judge) {
+                Ok(ledger) => {
+                    self.present = if is_present { Present::Whole } else { present };
+                    let ledger = Some(ledger);
+                    return Ok(Loaded { ledger, unusable });
+                }
+                Err(Bad::Missing) => continue,
+                Err(Bad::Refused(reason)) => return Err(LoadError::Refused { path, reason }),
+                Err(Bad::Torn(reason)) => {
+                    let aside = set_aside(&path).ok();
+                    if is_present && aside.is_none() {
+                        present = Present::Unreadable;
+                    }
+                    unusable.push(Unusable { path, reason, aside });
+                    continue;
+                }
+                Err(Bad::Io(reason)) => reason,
+            };
+            if is_present {
+                present = Present::Unreadable;
+            }
+            let aside = None;
+            let (copy, told) = (path.clone(), reason.clone());
+            unusable.push(Unusable { path, reason, aside });
+            failure.get_or_insert(LoadError::Unreadable {
+                path: copy,
+                reason: told,
+            });
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        self.present = present;
+        Ok(Loaded {
+            ledger: None,
+            unusable,
+        })
+    }
+
+    /// Writes another generation; when this returns, it outlives a loss of power.
+    pub(super) fn save(&mut self, ledger: &[u8]) -> io::Result<()> {
+        if self.present == Present::Unknown {
+            return Err(io::Error::other("what is there already was not read yet"));
+        }
+        let temporary = with_suffix(&self.path, "tmp");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(&sealed(ledger))?;
+        file.sync_all()?;
+        drop(file);
+        match self.present {
+            Present::Whole => fs::rename(&self.path, self.previous())?,
+            Present::Unreadable => drop(set_aside(&self.path)?),
+            Present::Missing | Present::Unknown => {}
+        }
+        self.present = Present::Missing;
+        fs::rename(&temporary, &self.path)?;
+        self.present = Present::Whole;
+        sync_folder(&self.folder.path)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn previous(&self) -> PathBuf {
+        with_suffix(&self.path, "previous")
+    }
+}
+
+enum Bad {
+    Missing,
+    Torn(String),
+    Refused(String),
+    Io(String),
+}
+
+fn read<T>(path: &Path, judge: impl Fn(&[u8]) -> Result<T, Fault>) -> Result<T, Bad> {
+    let bytes = local::read(path, MAX_BYTES).map_err(|error| match error {
+        FileError::Missing => Bad::Missing,
+        FileError::Io(reason) => Bad::Io(reason),
+        FileError::Directory | FileError::NotRegular(_) | FileError::TooLarge { .. } => {
+            Bad::Torn(error.to_string())
+        }
+    })?;
+    let ledger = opened(&bytes).ok_or_else(|| {
+        Bad::Torn("it is incomplete or was changed: its last line is not the SHA-256 of the others".into())
+    })?;
+    judge(ledger).map_err(|fault| match fault {
+        Fault::Torn(reason) => Bad::Torn(reason),
+        Fault::Refused(reason) => Bad::Refused(reason),
+    })
+}
+
+/// The ledger, and its checksum in a line of its own.
+fn sealed(ledger: &[u8]) -> Vec<u8> {
+    let mut bytes = ledger.to_vec();
+    bytes.push(b'\n');
+    let sum = hex(&Sha256::digest(&bytes));
+    bytes.extend_from_slice(sum.as_bytes());
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The ledger in a file, if its checksum is right.
+fn opened(bytes: &[u8]) -> Option<&[u8]> {
+    let lines = bytes.strip_suffix(b"\n")?;
+    let end = lines.iter().rposition(|&byte| byte == b'\n')?;
+    let (body, sum) = bytes.split_at(end + 1);
+    let right = hex(&Sha256::digest(body));
+    (sum.strip_suffix(b"\n")? == right.as_bytes()).then(|| &body[..end])
+}
+
+/// Renames what cannot be read, for a person to look at: `NAME.ledger.torn-1`.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    for number in 1..=1000 {
+        let aside = with_suffix(path, &format!("torn-{number}"));
+        if fs::symlink_metadata(&aside).is_ok() {
+            continue;
+        }
+        fs::rename(path, &aside)?;
+        return Ok(aside);
+    }
+    Err(io::Error::other(
+        "a thousand files were set aside already: remove them",
+    ))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,110 @@
+//! One process alone has a folder. The kernel takes the lock back when the process ends, however it ends.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why a folder cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("{} is in use by {holder}", folder.display())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// `process 17 on node-a`, as far as it said so.
+        holder: String,
+    },
+    /// It cannot be made, or not be written.
+    #[error("{} cannot be {verb}: {error}", folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// What failed: `made`, `written`, `locked`.
+        verb: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A folder that this process has, as long as this lives.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Makes the folder (for this user alone) where it is missing, and locks it.
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        let unusable = |verb| {
+            move |error| LockError::Unusable {
+                folder: folder.to_owned(),
+                verb,
+                error,
+            }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(unusable("made"))?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(folder.join("lock"))
+            .map_err(unusable("written"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = holder(&mut file);
+                return Err(LockError::Locked {
+                    folder: folder.to_owned(),
+                    holder,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable("locked")(error)),
+        }
+        // Who holds it is a help, not a need.
+        let _ = sign(&mut file);
+        Ok(Self { _file: file })
+    }
+}
+
+/// The folder may be on a network mount: the number of a process alone would say nothing.
+fn sign(file: &mut File) -> io::Result<()> {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{} on {host}", std::process::id())
+}
+
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let _ = Read::by_ref(file).take(128).read_to_string(&mut holder);
+    match holder.trim() {
+        "" => "another process".to_owned(),
+        process => format!("process {process}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_told_which_process_has_the_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/b");
+        let held = FolderLock::take(&folder).unwrap();
+        let error = FolderLock::take(&folder).unwrap_err().to_string();
+        let told = format!("in use by process {} on ", std::process::id());
+        assert!(error.contains(&told), "{error}");
+        drop(held);
+        FolderLock::take(&folder).unwrap();
+    }
+}
