@@ -1,5 +1,6 @@
 //! Adapters that keep ledgers: what must outlive the process.
 
+mod copy;
 mod file;
 mod lock;
 mod name;
