@@ -1,9 +1,14 @@
 //! Adapters that keep ledgers: what must outlive the process.
 
 mod copy;
+#[cfg(test)]
+mod fake;
 mod file;
 mod lock;
 mod name;
+mod opening;
+mod shared;
+mod tracker;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -225,7 +225,7 @@ mod tests {
         let copy = copy(home.path());
         copy.load(SOON, any).await.unwrap();
         // A folder in its place: no file can be made there.
-        let temporary = copy.file.lock().await.path().with_extension("ledger.tmp");
+        let temporary = copy.file.lock().await.path().with_extension("json.tmp");
         std::fs::create_dir(&temporary).unwrap();
         let failure = copy.keep(b"one".as_slice().into()).await.unwrap_err();
         assert!(matches!(failure, NotKept::Failed(_)), "{failure:?}");

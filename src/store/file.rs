@@ -1,9 +1,8 @@
 //! Ledgers in a folder, one file an issuer. Everything here blocks.
 //!
-//! Beside `NAME.ledger` its previous generation is kept as `NAME.ledger.previous`. A write goes to a temporary file,
-//! which is synced, then the present file becomes the previous one, then the temporary file the present one, then the
-//! folder is synced. Whenever a crash comes, one of the two is whole, and is at least what was last said to be kept.
-//! The last line of a file is the SHA-256 of all lines before it.
+//! Beside `NAME.json` its previous generation is kept as `NAME.json.previous`. A write goes to a temporary file, which is
+//! synced, then the present file becomes the previous one, then the temporary file the present one, then the folder is
+//! synced. Whenever a crash comes, one of the two is whole, and is at least what was last said to be kept.
 
 #[cfg(test)]
 mod tests;
@@ -14,14 +13,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
-use super::name::{self, hex};
-use super::{Fault, FolderLock, LockError};
+use super::{Fault, FolderLock, LockError, name};
+use crate::ring::MAX_DOCUMENT;
 use crate::source::local::{self, FileError};
-
-/// A ledger has a few kilobytes. What is larger is none, and is not read.
-pub(super) const MAX_BYTES: usize = 16 << 20;
 
 /// A folder with ledgers, locked.
 #[derive(Debug)]
@@ -52,7 +46,7 @@ impl Folder {
     /// The file of an issuer, not read yet.
     pub(super) fn ledger(self: &Arc<Self>, issuer: &str) -> LedgerFile {
         LedgerFile {
-            path: self.path.join(format!("{}.ledger", name::of(issuer))),
+            path: self.path.join(format!("{}.json", name::of(issuer))),
             folder: Arc::clone(self),
             present: Present::Unknown,
         }
@@ -173,7 +167,7 @@ impl LedgerFile {
             .truncate(true)
             .mode(0o600)
             .open(&temporary)?;
-        file.write_all(&sealed(ledger))?;
+        file.write_all(ledger)?;
         file.sync_all()?;
         drop(file);
         match self.present {
@@ -205,42 +199,20 @@ enum Bad {
 }
 
 fn read<T>(path: &Path, judge: impl Fn(&[u8]) -> Result<T, Fault>) -> Result<T, Bad> {
-    let bytes = local::read(path, MAX_BYTES).map_err(|error| match error {
+    let bytes = local::read(path, MAX_DOCUMENT).map_err(|error| match error {
         FileError::Missing => Bad::Missing,
         FileError::Io(reason) => Bad::Io(reason),
         FileError::Directory | FileError::NotRegular(_) | FileError::TooLarge { .. } => {
             Bad::Torn(error.to_string())
         }
     })?;
-    let ledger = opened(&bytes).ok_or_else(|| {
-        Bad::Torn("it is incomplete or was changed: its last line is not the SHA-256 of the others".into())
-    })?;
-    judge(ledger).map_err(|fault| match fault {
+    judge(&bytes).map_err(|fault| match fault {
         Fault::Torn(reason) => Bad::Torn(reason),
         Fault::Refused(reason) => Bad::Refused(reason),
     })
 }
 
-/// The ledger, and its checksum in a line of its own.
-fn sealed(ledger: &[u8]) -> Vec<u8> {
-    let mut bytes = ledger.to_vec();
-    bytes.push(b'\n');
-    let sum = hex(&Sha256::digest(&bytes));
-    bytes.extend_from_slice(sum.as_bytes());
-    bytes.push(b'\n');
-    bytes
-}
-
-/// The ledger in a file, if its checksum is right.
-fn opened(bytes: &[u8]) -> Option<&[u8]> {
-    let lines = bytes.strip_suffix(b"\n")?;
-    let end = lines.iter().rposition(|&byte| byte == b'\n')?;
-    let (body, sum) = bytes.split_at(end + 1);
-    let right = hex(&Sha256::digest(body));
-    (sum.strip_suffix(b"\n")? == right.as_bytes()).then(|| &body[..end])
-}
-
-/// Renames what cannot be read, for a person to look at: `NAME.ledger.torn-1`.
+/// Renames what cannot be read, for a person to look at: `NAME.json.torn-1`.
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
     for number in 1..=1000 {
         let aside = with_suffix(path, &format!("torn-{number}"));

@@ -1,0 +1,54 @@
+//! Ledgers for the tests of this room.
+
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::key::{PublicKey, parse_jwks};
+use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
+
+pub(super) const ISSUER: &str = "https://oidc.example.com/prod";
+
+/// The ledger of an issuer that saw these keys, all at one time. Equal names make equal keys within a process.
+pub(super) fn ledger(names: &[&str]) -> Ledger {
+    if names.is_empty() {
+        return Ledger::default();
+    }
+    let source = SourceId("s".into());
+    let rules = Rules::new(SignedDuration::from_hours(49));
+    let mut ring = Ring::new(rules, [(source.clone(), 1)], Ledger::default());
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let listing = Listing {
+        keys: names.iter().map(|name| key(name)).collect(),
+        complete: true,
+        ..Listing::default()
+    };
+    ring.heard(&source, &listing, now).unwrap();
+    ring.key_set(now);
+    ring.into_ledger()
+}
+
+/// Its document.
+pub(super) fn document(names: &[&str]) -> Vec<u8> {
+    ledger(names).encode(ISSUER)
+}
+
+fn key(name: &str) -> PublicKey {
+    static KEYS: LazyLock<Mutex<BTreeMap<String, PublicKey>>> = LazyLock::new(Mutex::default);
+    let mut keys = KEYS.lock().unwrap();
+    keys.entry(name.to_owned()).or_insert_with(|| made(name)).clone()
+}
+
+fn made(kid: &str) -> PublicKey {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let point = pair.public_key().as_ref();
+    let [x, y] = [&point[1..33], &point[33..]].map(|octets| URL_SAFE_NO_PAD.encode(octets));
+    let jwks = format!(
+        r#"{{"keys":[{{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"{kid}","x":"{x}","y":"{y}"}}]}}"#
+    );
+    parse_jwks(jwks.as_bytes()).unwrap().keys.remove(0)
+}

@@ -1,0 +1,246 @@
+//! What to do next about a shared store: read, write, or rest. Nothing here waits, or knows what a store is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::Rng as _;
+use tokio::time::Instant;
+
+use super::shared::Version;
+use crate::ring::Ledger;
+
+/// Pauses after a failure: doubled each time.
+const FAILED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Pauses after a lost race: the others need a moment too.
+const RACED: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// What one replica knows of the shared store.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    refresh: Duration,
+    /// What is stored as far as is known; `None` where that is to be read first.
+    seen: Option<Seen>,
+    next_read: Instant,
+    /// Nothing is asked of the store before.
+    not_before: Instant,
+    failures: u32,
+    races: u32,
+    behind_since: Option<Instant>,
+}
+
+/// What is stored, and how a write names it.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) ledger: Ledger,
+    pub(super) document: Option<Bytes>,
+    pub(super) version: Version,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Read.
+    Read,
+    /// Write our ledger in the place of this.
+    Write(Seen),
+    /// Wait this long; a change of our ledger ends it.
+    Rest(Duration),
+}
+
+impl Tracker {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            refresh: Duration::from_secs(10),
+            seen: None,
+            next_read: now,
+            not_before: now,
+            failures: 0,
+            races: 0,
+            behind_since: None,
+        }
+    }
+
+    /// How often the store is read from now on.
+    pub(super) fn every(&mut self, refresh: Duration) {
+        self.refresh = refresh;
+    }
+
+    /// What to do now. `mine` has all that was read in it.
+    pub(super) fn next(&mut self, mine: &Ledger, now: Instant) -> Step {
+        let is_behind = match &self.seen {
+            Some(seen) => mine.adds_to(&seen.ledger),
+            // As long as the store was not read, nobody knows.
+            None => !mine.is_empty(),
+        };
+        self.behind_since = is_behind.then(|| self.behind_since.unwrap_or(now));
+        if now < self.not_before {
+            return Step::Rest(self.not_before - now);
+        }
+        match &self.seen {
+            None => Step::Read,
+            Some(seen) if is_behind => Step::Write(seen.clone()),
+            Some(_) if self.next_read <= now => Step::Read,
+            Some(_) => Step::Rest(self.next_read - now),
+        }
+    }
+
+    /// The version that a read need not give again.
+    pub(super) fn known(&self) -> Option<&Version> {
+        self.seen.as_ref().map(|seen| &seen.version)
+    }
+
+    /// It is still what was known.
+    pub(super) fn unchanged(&mut self, now: Instant) {
+        self.failures = 0;
+        self.next_read = now + jittered(self.refresh);
+    }
+
+    /// Another ledger was read, or ours was written.
+    pub(super) fn is_stored(&mut self, seen: Seen, now: Instant) {
+        self.seen = Some(seen);
+        self.unchanged(now);
+    }
+
+    /// Ours was written.
+    pub(super) fn written(&mut self, seen: Seen, now: Instant) {
+        self.races = 0;
+        self.is_stored(seen, now);
+    }
+
+    /// Another replica wrote first.
+    pub(super) fn lost_race(&mut self, now: Instant) {
+        self.failures = 0;
+        self.seen = None;
+        self.not_before = now + jittered(doubled(RACED, self.races));
+        self.races = self.races.saturating_add(1);
+    }
+
+    /// The store does not answer, or not as it should. What a write that failed has done, the next one finds out.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.not_before = now + jittered(doubled(FAILED, self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Since when something of ours is not stored.
+    pub(super) fn behind_since(&self) -> Option<Instant> {
+        self.behind_since
+    }
+}
+
+fn doubled((first, most): (Duration, Duration), times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(most)
+}
+
+/// Shorter by up to a fifth, so that replicas do not ask in step; after lost races they must not.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(0.8..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fake::ledger;
+
+    fn seen(names: &[&str], number: u64) -> Seen {
+        Seen {
+            ledger: ledger(names),
+            document: None,
+            version: Version::Number(number),
+        }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// How long it rests.
+    fn rests(step: &Step) -> Duration {
+        match step {
+            Step::Rest(wait) => *wait,
+            step => panic!("{step:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_store_is_read_before_anything_is_written() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        assert!(matches!(tracker.next(&ledger(&["a"]), now), Step::Read));
+        assert_eq!(tracker.behind_since(), Some(now));
+    }
+
+    #[tokio::test]
+    async fn only_what_the_store_lacks_is_written() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.is_stored(seen(&["a", "b"], 1), now);
+        let wait = rests(&tracker.next(&ledger(&["a", "b"]), now));
+        assert!(wait >= secs(8) && wait <= secs(10), "{wait:?}");
+        rests(&tracker.next(&ledger(&["a"]), now));
+        assert_eq!(tracker.behind_since(), None, "what is forgotten is no news");
+
+        let step = tracker.next(&ledger(&["a", "b", "c"]), now);
+        assert!(
+            matches!(step, Step::Write(Seen { version: Version::Number(1), .. })),
+            "{step:?}"
+        );
+        assert_eq!(tracker.behind_since(), Some(now));
+        tracker.written(seen(&["a", "b", "c"], 2), now);
+        rests(&tracker.next(&ledger(&["a", "b", "c"]), now));
+        assert_eq!(tracker.behind_since(), None);
+    }
+
+    #[tokio::test]
+    async fn the_store_is_read_again_at_every_refresh() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.every(secs(5));
+        tracker.is_stored(seen(&["a"], 1), now);
+        assert!(matches!(tracker.next(&ledger(&["a"]), now + secs(5)), Step::Read));
+        tracker.unchanged(now + secs(5));
+        assert!(rests(&tracker.next(&ledger(&["a"]), now + secs(5))) >= secs(4));
+    }
+
+    #[tokio::test]
+    async fn a_lost_race_is_read_and_tried_again_soon() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.is_stored(seen(&[], 1), now);
+        tracker.lost_race(now);
+        let wait = rests(&tracker.next(&ledger(&["a"]), now));
+        assert!(wait <= RACED.0, "{wait:?}");
+        assert!(matches!(tracker.next(&ledger(&["a"]), now + wait), Step::Read));
+        for _ in 0..20 {
+            tracker.lost_race(now);
+        }
+        assert!(rests(&tracker.next(&ledger(&["a"]), now)) <= RACED.1);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_is_asked_less_and_less_often() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.failed(now);
+        assert!(rests(&tracker.next(&ledger(&["a"]), now)) <= FAILED.0);
+        for _ in 0..20 {
+            tracker.failed(now);
+        }
+        let wait = rests(&tracker.next(&ledger(&["a"]), now));
+        assert!(wait >= secs(24) && wait <= FAILED.1, "{wait:?}");
+    }
+
+    #[tokio::test]
+    async fn the_lag_counts_from_the_oldest_change() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.is_stored(seen(&[], 1), now);
+        tracker.next(&ledger(&["a"]), now);
+        tracker.failed(now);
+        tracker.next(&ledger(&["a", "b"]), now + secs(100));
+        assert_eq!(tracker.behind_since(), Some(now));
+        tracker.lost_race(now + secs(101));
+        tracker.next(&ledger(&["a", "b"]), now + secs(102));
+        assert_eq!(tracker.behind_since(), Some(now));
+    }
+}
