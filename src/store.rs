@@ -7,6 +7,7 @@ mod file;
 mod lock;
 mod name;
 mod opening;
+mod replica;
 mod shared;
 mod tracker;
 
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
+pub use replica::{Found, Replica, Status};
 
 use crate::ring::Ledger;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 
 use super::Fault;
 use super::file::{LedgerFile, LoadError, Loaded};
@@ -64,16 +64,29 @@ impl LocalCopy {
         within: Duration,
         judge: impl Fn(&[u8]) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Loaded<T>, LoadFailure> {
-        let load = async {
-            let mut file = Arc::clone(&self.file).lock_owned().await;
-            let load = tokio::task::spawn_blocking(move || file.load(judge));
-            load.await
+        let file = Arc::clone(&self.file);
+        let (tell, mut read) = oneshot::channel();
+        tokio::spawn(async move {
+            let mut file = file.lock_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let loaded = file.load(judge);
+                if tell.send(loaded).is_err() {
+                    // Too late: nobody knows what it was, so nothing may be written over it.
+                    file.forget();
+                }
+            });
+        });
+        let loaded = match tokio::time::timeout(within, &mut read).await {
+            Ok(loaded) => loaded.ok(),
+            Err(_) => {
+                read.close();
+                read.try_recv().ok()
+            }
         };
-        match tokio::time::timeout(within, load).await {
-            Ok(Ok(loaded)) => loaded.map_err(LoadFailure::from),
-            Ok(Err(panic)) => Err(LoadFailure::Another(panic_message(panic))),
-            Err(_) => Err(LoadFailure::Another(format!(
-                "reading the local copy took more than {} s: a disk or network mount that hangs?",
+        match loaded {
+            Some(loaded) => Ok(loaded?),
+            None => Err(LoadFailure::Another(format!(
+                "the local copy was not read within {} s: a disk or network mount that hangs?",
                 within.as_secs()
             ))),
         }

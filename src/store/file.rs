@@ -155,6 +155,11 @@ impl LedgerFile {
         })
     }
 
+    /// What was read is not known to anyone: nothing is written until it is read again.
+    pub(super) fn forget(&mut self) {
+        self.present = Present::Unknown;
+    }
+
     /// Writes another generation; when this returns, it outlives a loss of power.
     pub(super) fn save(&mut self, ledger: &[u8]) -> io::Result<()> {
         if self.present == Present::Unknown {

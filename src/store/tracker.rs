@@ -90,6 +90,11 @@ impl Tracker {
         self.seen.as_ref().map(|seen| &seen.version)
     }
 
+    /// What is stored, as far as is known.
+    pub(super) fn seen(&self) -> Option<Ledger> {
+        self.seen.as_ref().map(|seen| seen.ledger.clone())
+    }
+
     /// It is still what was known.
     pub(super) fn unchanged(&mut self, now: Instant) {
         self.failures = 0;

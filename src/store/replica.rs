@@ -1,0 +1,483 @@
+//! One issuer's ledger in this process: in memory, in the copy on this machine, and in the store that replicas share.
+//!
+//! The issuer's task opens it, keeps each change in the local copy before it publishes, and shares it afterwards. The
+//! shared store is read and written beside that, by [`Replica::follow`]: whatever it does, nothing waits for it.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Fault;
+use super::copy::{LoadFailure, LocalCopy, NotKept};
+use super::file::Unusable;
+use super::opening::{Opening, Said, judge, opening};
+use super::shared::{Read, SaveError, Shared, StoreError, Stored};
+use super::tracker::{Seen, Step, Tracker};
+use crate::ring::Ledger;
+
+/// How long the start waits for each place; then the other one is enough.
+const AT_START: Duration = Duration::from_secs(2);
+
+/// Bound of one read or write of the shared store.
+const AT_WORK: Duration = Duration::from_secs(10);
+
+/// Pauses between attempts to open: doubled each time.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// One issuer's ledger. Lives as long as the process, whatever becomes of the issuer's task. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Replica(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    issuer: String,
+    local: Option<LocalCopy>,
+    shared: Option<tokio::sync::Mutex<Link>>,
+    /// The newest ledger; `None` before it was opened.
+    newest: Mutex<Option<Ledger>>,
+    /// What the shared store is to have: what was published.
+    published: watch::Sender<Ledger>,
+    status: Mutex<Status>,
+}
+
+/// The shared store, and what is known of it.
+#[derive(Debug)]
+struct Link {
+    shared: Shared,
+    tracker: Tracker,
+}
+
+/// How an issuer's ledger is kept: what metrics tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Why the issuer waits for its ledger, and answers 503.
+    pub waits: Option<String>,
+    /// Why the newest change is not on this machine's disk: a crash might forget what was published.
+    pub not_durable: Option<String>,
+    /// A ledger was lost: revocations may be.
+    pub lost: u64,
+    /// Since when something is not in the shared store.
+    pub behind_since: Option<Instant>,
+    /// Why the shared store cannot be used now.
+    pub unreachable: Option<String>,
+    /// When the shared store was last read or written.
+    pub reached: Option<Instant>,
+    /// Reads that found another ledger than was known.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Writes that another replica was faster than.
+    pub conflicts: u64,
+    /// Reads and writes that failed.
+    pub failures: u64,
+}
+
+/// A ledger that was found somewhere: to be merged into the ring.
+#[derive(Debug)]
+pub struct Found {
+    /// It.
+    pub ledger: Ledger,
+    /// To be told when it is merged, kept and shared.
+    pub merged: oneshot::Sender<()>,
+}
+
+impl Replica {
+    /// Within a tokio runtime. Without either place the ledger lives in memory alone.
+    pub(super) fn new(issuer: &str, local: Option<LocalCopy>, shared: Option<Shared>) -> Self {
+        let link = |shared| {
+            tokio::sync::Mutex::new(Link {
+                shared,
+                tracker: Tracker::new(Instant::now()),
+            })
+        };
+        Self(Arc::new(Inner {
+            issuer: issuer.to_owned(),
+            local,
+            shared: shared.map(link),
+            newest: Mutex::default(),
+            published: watch::Sender::default(),
+            status: Mutex::default(),
+        }))
+    }
+
+    /// The ledger to start with. Waits until there is one to be had, or a store has said that there is none; `waiting`
+    /// is told why, each time.
+    pub async fn open(&self, waiting: impl Fn(&Status)) -> Ledger {
+        // The issuer's task starts anew after a reload, or a panic.
+        if let Some(ledger) = self.newest().clone() {
+            return ledger;
+        }
+        let (mut pause, mut within) = (AGAIN.0, AT_START);
+        loop {
+            let reason = match self.opening(within).await {
+                Opening::With(ledger) => {
+                    self.status().waits = None;
+                    *self.newest() = Some(ledger.clone());
+                    return ledger;
+                }
+                Opening::Wait(reason) | Opening::Refused(reason) => reason,
+            };
+            let issuer = &self.0.issuer;
+            if self.status().waits.replace(reason.clone()).as_ref() != Some(&reason) {
+                tracing::error!(
+                    issuer,
+                    "nothing is published before the ledger is read, both documents answer 503: {reason}"
+                );
+            }
+            waiting(&self.status().clone());
+            sleep(pause).await;
+            pause = (pause * 2).min(AGAIN.1);
+            within = AT_WORK;
+        }
+    }
+
+    async fn opening(&self, within: Duration) -> Opening {
+        let local = async {
+            match &self.0.local {
+                Some(local) => Some(self.local_says(local, within).await),
+                None => None,
+            }
+        };
+        let shared = async {
+            match &self.0.shared {
+                Some(link) => Some(self.shared_says(&mut *link.lock().await, within).await),
+                None => None,
+            }
+        };
+        let (local, shared) = tokio::join!(local, shared);
+        let opening = opening(local.clone(), shared);
+        if let (Opening::With(ledger), Some(copy), Some(said)) = (&opening, &self.0.local, local) {
+            match said {
+                Said::Ledger(here) if here == *ledger => {}
+                // It stays as it is, since nobody knows what is in it.
+                Said::Silent(reason) => self.durable(Err(NotKept::Failed(reason))),
+                _ if ledger.is_empty() => {}
+                _ => self.durable(copy.keep(ledger.encode(&self.0.issuer).into()).await),
+            }
+        }
+        opening
+    }
+
+    async fn local_says(&self, local: &LocalCopy, within: Duration) -> Said {
+        let issuer = self.0.issuer.clone();
+        match local
+            .load(within, move |document| judge(document, &issuer))
+            .await
+        {
+            Ok(loaded) => {
+                self.report(&loaded.unusable, loaded.ledger.is_some());
+                match loaded.ledger {
+                    Some(ledger) => Said::Ledger(ledger),
+                    None if loaded.unusable.is_empty() => Said::Nothing,
+                    None => Said::Lost,
+                }
+            }
+            Err(LoadFailure::Refused(reason)) => Said::Refused(reason),
+            Err(LoadFailure::Another(reason)) => Said::Silent(reason),
+        }
+    }
+
+    fn report(&self, unusable: &[Unusable], has_other: bool) {
+        let issuer = &self.0.issuer;
+        for Unusable { path, reason, aside } in unusable {
+            let path = path.display();
+            match aside {
+                Some(aside) => tracing::error!(
+                    issuer,
+                    "the ledger in {path} cannot be used ({reason}), and was set aside as {}",
+                    aside.display()
+                ),
+                None => tracing::error!(issuer, "the ledger in {path} cannot be used: {reason}"),
+            }
+        }
+        if unusable.is_empty() {
+            return;
+        }
+        if has_other {
+            tracing::warn!(
+                issuer,
+                "an older generation of the ledger is used: its last change may be lost"
+            );
+        } else {
+            self.is_lost();
+        }
+    }
+
+    fn is_lost(&self) {
+        self.status().lost += 1;
+        let issuer = &self.0.issuer;
+        tracing::error!(
+            issuer,
+            "a ledger is lost: unless another replica or store still has it, revocations may be lost, and keys that \
+             had left the source; check which keys are to be revoked, and revoke them again"
+        );
+    }
+
+    async fn shared_says(&self, link: &mut Link, within: Duration) -> Said {
+        match self.read(link, within).await {
+            Ok(Some(Said::Ledger(ledger))) => Said::Ledger(ledger),
+            Ok(Some(said)) => said,
+            // Only where it was read before, and the local copy was what was missing.
+            Ok(None) => link.tracker.seen().map_or(Said::Nothing, Said::Ledger),
+            Err(error) => {
+                self.unreachable(&error);
+                Said::Silent(error)
+            }
+        }
+    }
+
+    /// Keeps a ledger in this process and on this machine: before it is published. Returns within a second.
+    pub async fn keep(&self, ledger: &Ledger) {
+        if self.newest().as_ref() == Some(ledger) {
+            return;
+        }
+        *self.newest() = Some(ledger.clone());
+        let Some(local) = &self.0.local else { return };
+        let kept = local.keep(ledger.encode(&self.0.issuer).into()).await;
+        self.durable(kept);
+    }
+
+    fn durable(&self, kept: Result<(), NotKept>) {
+        let issuer = &self.0.issuer;
+        let reason = kept.err().map(|not| not.to_string());
+        let before = std::mem::replace(&mut self.status().not_durable, reason.clone());
+        match (before, reason) {
+            (None, Some(reason)) => tracing::error!(
+                issuer,
+                "the ledger could not be written to this machine ({reason}): it is published anyway, and a crash now \
+                 might forget a key too early"
+            ),
+            (Some(_), None) => tracing::info!(issuer, "the ledger is written to this machine again"),
+            _ => {}
+        }
+    }
+
+    /// What was published goes to the shared store.
+    pub fn share(&self, ledger: &Ledger) {
+        self.0.published.send_if_modified(|published| {
+            let is_new = published != ledger;
+            if is_new {
+                published.clone_from(ledger);
+            }
+            is_new
+        });
+    }
+
+    /// How it is kept now.
+    pub fn status_now(&self) -> Status {
+        if self.0.local.as_ref().is_some_and(LocalCopy::is_kept) && self.status().not_durable.is_some() {
+            self.durable(Ok(()));
+        }
+        self.status().clone()
+    }
+
+    /// Follows the shared store until it is dropped, or nobody listens to `found`: reads it at every refresh, and
+    /// writes what it lacks. At once where there is none to follow.
+    pub async fn follow(&self, refresh: Duration, found: mpsc::Sender<Found>) {
+        let Some(link) = &self.0.shared else { return };
+        // The task before, of a reload, has ended or is about to.
+        let mut link = link.lock().await;
+        link.tracker.every(refresh);
+        let mut published = self.0.published.subscribe();
+        loop {
+            let mine = published.borrow_and_update().clone();
+            let step = link.tracker.next(&mine, Instant::now());
+            self.status().behind_since = link.tracker.behind_since();
+            let news = match step {
+                Step::Rest(wait) => {
+                    tokio::select! {
+                        () = sleep(wait) => {}
+                        changed = published.changed() => if changed.is_err() { return },
+                    }
+                    None
+                }
+                Step::Read => self.follow_read(&mut link).await,
+                Step::Write(seen) => {
+                    self.follow_write(&mut link, &mine, seen).await;
+                    None
+                }
+            };
+            for ledger in news.into_iter().filter(|news| news.adds_to(&mine)) {
+                let (merged, done) = oneshot::channel();
+                if found.send(Found { ledger, merged }).await.is_err() {
+                    return;
+                }
+                // What is written next must have it in it.
+                if done.await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn follow_read(&self, link: &mut Link) -> Option<Ledger> {
+        let read = self.read(link, AT_WORK).await;
+        let now = Instant::now();
+        match read {
+            Ok(Some(Said::Ledger(ledger))) => Some(ledger),
+            Ok(Some(Said::Refused(reason) | Said::Silent(reason))) | Err(reason) => {
+                self.unreachable(&reason);
+                link.tracker.failed(now);
+                None
+            }
+            Ok(Some(Said::Nothing | Said::Lost) | None) => None,
+        }
+    }
+
+    /// Reads the shared store. `None`: it is what was known.
+    async fn read(&self, link: &mut Link, within: Duration) -> Result<Option<Said>, String> {
+        let Link { shared, tracker, .. } = link;
+        let place = shared.place();
+        let read = timeout(within, shared.load(tracker.known())).await;
+        let stored = match read.map_err(|_| late(&place, within)).flatten() {
+            Err(error) => return Err(error.to_string()),
+            Ok(Read::Unchanged) => {
+                tracker.unchanged(Instant::now());
+                self.reached();
+                return Ok(None);
+            }
+            Ok(Read::Stored(stored)) => stored,
+        };
+        self.status().reads += 1;
+        let (said, seen) = match self.judged(shared, stored).await {
+            Ok(judged) => judged,
+            Err(reason) => return Ok(Some(Said::Refused(reason))),
+        };
+        tracker.is_stored(seen, Instant::now());
+        self.reached();
+        Ok(Some(said))
+    }
+
+    /// What is stored, and what is known by it. What is torn is set aside: then it may be written over.
+    async fn judged(&self, shared: &mut Shared, stored: Stored) -> Result<(Said, Seen), String> {
+        let Stored {
+            document,
+            previous,
+            version,
+        } = stored;
+        let (issuer, place) = (&self.0.issuer, shared.place());
+        let seen = |ledger, document| Seen {
+            ledger,
+            document,
+            version,
+        };
+        let Some(document) = document else {
+            return Ok((Said::Nothing, seen(Ledger::default(), None)));
+        };
+        let reason = match judge(&document, issuer) {
+            Ok(ledger) => return Ok((Said::Ledger(ledger.clone()), seen(ledger, Some(document)))),
+            Err(Fault::Refused(reason)) => return Err(refused(&place, &reason)),
+            Err(Fault::Torn(reason)) => reason,
+        };
+        let older = match previous.as_ref().map(|previous| judge(previous, issuer)) {
+            Some(Ok(ledger)) => Some(ledger),
+            Some(Err(Fault::Refused(reason))) => return Err(refused(&place, &reason)),
+            Some(Err(Fault::Torn(_))) | None => None,
+        };
+        let aside = timeout(AT_WORK, shared.set_aside(document)).await;
+        let aside = aside.map_err(|_| late(&place, AT_WORK)).flatten();
+        let aside = aside.map_err(|error| format!("{place} is torn ({reason}), and stays so: {error}"))?;
+        tracing::error!(
+            issuer,
+            "the ledger in {place} cannot be used ({reason}), and was set aside as {aside}"
+        );
+        // Nothing of it is known to be stored: whatever there is of it goes back.
+        let seen = seen(Ledger::default(), None);
+        Ok(match older {
+            Some(older) => {
+                tracing::warn!(
+                    issuer,
+                    "an older generation of the ledger is used: its last change may be lost"
+                );
+                (Said::Ledger(older), seen)
+            }
+            None => {
+                self.is_lost();
+                (Said::Lost, seen)
+            }
+        })
+    }
+
+    async fn follow_write(&self, link: &mut Link, mine: &Ledger, seen: Seen) {
+        let document = Bytes::from(mine.encode(&self.0.issuer));
+        let place = link.shared.place();
+        let save = link.shared.save(document.clone(), &seen.version, seen.document);
+        let saved = timeout(AT_WORK, save).await;
+        let now = Instant::now();
+        match saved.unwrap_or_else(|_| Err(SaveError::Failed(late(&place, AT_WORK)))) {
+            Ok(version) => {
+                let seen = Seen {
+                    ledger: mine.clone(),
+                    document: Some(document),
+                    version,
+                };
+                link.tracker.written(seen, now);
+                self.status().writes += 1;
+                self.reached();
+            }
+            Err(SaveError::Lost) => {
+                link.tracker.lost_race(now);
+                self.status().conflicts += 1;
+            }
+            Err(SaveError::Failed(error)) => {
+                link.tracker.failed(now);
+                self.unreachable(&error.to_string());
+            }
+        }
+    }
+
+    fn reached(&self) {
+        let before = {
+            let mut status = self.status();
+            status.reached = Some(Instant::now());
+            status.unreachable.take()
+        };
+        if before.is_some() {
+            let issuer = &self.0.issuer;
+            tracing::info!(issuer, "the shared store can be used again");
+        }
+    }
+
+    fn unreachable(&self, reason: &str) {
+        let before = {
+            let mut status = self.status();
+            status.failures += 1;
+            status.unreachable.replace(reason.to_owned())
+        };
+        if before.is_none() {
+            let issuer = &self.0.issuer;
+            tracing::warn!(
+                issuer,
+                "the shared store cannot be used: what is served stays as it is, changes are kept on this machine and \
+                 written later: {reason}"
+            );
+        }
+    }
+
+    /// Ledgers are replaced as a whole, so a panic elsewhere leaves them so.
+    fn newest(&self) -> MutexGuard<'_, Option<Ledger>> {
+        self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each field is written in one step.
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.0.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(place: &str, reason: &str) -> String {
+    format!("{place}: {reason}; it is left as it is")
+}
+
+fn late(place: &str, within: Duration) -> StoreError {
+    StoreError::new(format!(
+        "{place}: no answer within {} s. Check the network between, and the store's health",
+        within.as_secs()
+    ))
+}

@@ -1,0 +1,311 @@
+use std::path::Path;
+
+use super::*;
+use crate::store::Folder;
+use crate::store::fake::{ISSUER, document, ledger};
+use crate::store::shared::fake::{Fake, Mood};
+
+const REFRESH: Duration = Duration::from_secs(10);
+
+fn replica(folder: Option<&Path>, store: Option<&Fake>) -> Replica {
+    let local = folder.map(|folder| LocalCopy::new(Folder::open(folder).unwrap().ledger(ISSUER)));
+    Replica::new(ISSUER, local, store.map(|store| Shared::Fake(store.clone())))
+}
+
+/// An issuer's task in small: it merges what is found, keeps it, and shares it.
+struct Running {
+    replica: Replica,
+    ledger: Arc<Mutex<Ledger>>,
+    _tasks: tokio::task::JoinSet<()>,
+}
+
+impl Running {
+    async fn start(folder: Option<&Path>, store: Option<&Fake>) -> Self {
+        let replica = replica(folder, store);
+        let ledger = Arc::new(Mutex::new(replica.open(|_| {}).await));
+        replica.share(&ledger.lock().unwrap());
+        let mut tasks = tokio::task::JoinSet::new();
+        let (found, mut hears) = mpsc::channel::<Found>(1);
+        let (follower, own, mine) = (replica.clone(), replica.clone(), Arc::clone(&ledger));
+        tasks.spawn(async move { follower.follow(REFRESH, found).await });
+        tasks.spawn(async move {
+            while let Some(news) = hears.recv().await {
+                let merged = mine.lock().unwrap().merge(&news.ledger);
+                mine.lock().unwrap().clone_from(&merged);
+                own.keep(&merged).await;
+                own.share(&merged);
+                let _ = news.merged.send(());
+            }
+        });
+        Self {
+            replica,
+            ledger,
+            _tasks: tasks,
+        }
+    }
+
+    async fn sees(&self, names: &[&str]) {
+        let merged = self.now().merge(&ledger(names));
+        self.ledger.lock().unwrap().clone_from(&merged);
+        self.replica.keep(&merged).await;
+        self.replica.share(&merged);
+    }
+
+    fn now(&self) -> Ledger {
+        self.ledger.lock().unwrap().clone()
+    }
+}
+
+fn stored(store: &Fake) -> Ledger {
+    match &store.now().document {
+        Some(document) => Ledger::decode(document, ISSUER).unwrap(),
+        None => Ledger::default(),
+    }
+}
+
+/// Lets time pass until something is so, and says how much did.
+async fn until(what: &str, so: impl Fn() -> bool) -> Duration {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(300), "never: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_store_a_ledger_lives_in_memory() {
+    let replica = replica(None, None);
+    assert!(replica.open(|_| {}).await.is_empty());
+    replica.keep(&ledger(&["a"])).await;
+    assert_eq!(
+        replica.open(|_| {}).await,
+        ledger(&["a"]),
+        "a task that starts anew finds it"
+    );
+    assert_eq!(replica.status_now(), Status::default());
+}
+
+#[tokio::test]
+async fn the_local_copy_outlives_the_process() {
+    let home = tempfile::tempdir().unwrap();
+    let first = replica(Some(home.path()), None);
+    first.open(|_| {}).await;
+    first.keep(&ledger(&["a"])).await;
+    assert_eq!(first.status_now().not_durable, None);
+    drop(first);
+    while Folder::open(home.path()).is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        replica(Some(home.path()), None).open(|_| {}).await,
+        ledger(&["a"])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_that_see_different_keys_agree_within_a_refresh() {
+    let store = Fake::default();
+    let replicas = [
+        Running::start(None, Some(&store)).await,
+        Running::start(None, Some(&store)).await,
+        Running::start(None, Some(&store)).await,
+    ];
+    let all = ledger(&["a", "b", "c"]);
+    for (replica, name) in replicas.iter().zip(["a", "b", "c"]) {
+        replica.sees(&[name]).await;
+    }
+    let took = until("all have all", || {
+        replicas.iter().all(|replica| replica.now() == all)
+    })
+    .await;
+    assert!(took <= REFRESH + Duration::from_secs(1), "{took:?}");
+    assert_eq!(stored(&store), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_race_is_merged_and_tried_again() {
+    let store = Fake::default();
+    let replica = Running::start(None, Some(&store)).await;
+    store.now().rival = Some(document(&["b"]).into());
+    replica.sees(&["a"]).await;
+    until("both are stored", || stored(&store) == ledger(&["a", "b"])).await;
+    assert_eq!(replica.now(), ledger(&["a", "b"]));
+    assert_eq!(replica.replica.status_now().conflicts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_finds_nothing_new_writes_nothing() {
+    let store = Fake::default();
+    let replica = Running::start(None, Some(&store)).await;
+    replica.sees(&["a"]).await;
+    sleep(REFRESH * 20).await;
+    let state = store.now();
+    assert_eq!(state.writes, 1);
+    assert!(state.reads >= 20, "{}", state.reads);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_delays_nothing_and_gets_the_changes_when_it_is_back() {
+    for mood in [Mood::Fails, Mood::Hangs] {
+        let store = Fake::default();
+        let replica = Running::start(None, Some(&store)).await;
+        store.is(mood);
+        let start = Instant::now();
+        replica.sees(&["a"]).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        sleep(Duration::from_secs(60)).await;
+        let status = replica.replica.status_now();
+        assert!(status.unreachable.is_some() && status.failures > 0, "{status:?}");
+        let behind = status.behind_since.expect("it is behind").elapsed();
+        assert!(behind >= Duration::from_secs(59), "{behind:?}");
+        store.is(Mood::Works);
+        until("it is stored", || stored(&store) == ledger(&["a"])).await;
+        sleep(REFRESH).await;
+        let status = replica.replica.status_now();
+        assert_eq!((status.behind_since, status.unreachable), (None, None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_is_lost_does_no_harm() {
+    let store = Fake::default();
+    let replica = Running::start(None, Some(&store)).await;
+    store.is(Mood::WritesAndFails);
+    replica.sees(&["a"]).await;
+    sleep(Duration::from_millis(100)).await;
+    store.is(Mood::Works);
+    sleep(REFRESH * 2).await;
+    assert_eq!(stored(&store), ledger(&["a"]));
+    assert_eq!(replica.replica.status_now().behind_since, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_without_a_copy_waits_for_the_store() {
+    let store = Fake::holding(document(&["a"]));
+    store.is(Mood::Hangs);
+    let replica = replica(None, Some(&store));
+    let opening = tokio::spawn({
+        let replica = replica.clone();
+        async move { replica.open(|_| {}).await }
+    });
+    sleep(Duration::from_secs(100)).await;
+    assert!(!opening.is_finished());
+    assert!(replica.status_now().waits.is_some());
+    store.is(Mood::Works);
+    assert_eq!(opening.await.unwrap(), ledger(&["a"]));
+    assert_eq!(replica.status_now().waits, None);
+}
+
+/// Paused time would run away from the disk.
+#[tokio::test]
+async fn a_replica_with_a_copy_starts_from_it_while_the_store_hangs() {
+    let home = tempfile::tempdir().unwrap();
+    let mut file = Folder::open(home.path()).unwrap().ledger(ISSUER);
+    file.load(|document| judge(document, ISSUER)).unwrap();
+    file.save(&document(&["a"])).unwrap();
+    drop(file);
+    let store = Fake::holding(document(&["b"]));
+    store.is(Mood::Hangs);
+    let start = Instant::now();
+    let replica = Running::start(Some(home.path()), Some(&store)).await;
+    assert!(start.elapsed() < AT_START * 2, "{:?}", start.elapsed());
+    assert_eq!(replica.now(), ledger(&["a"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_knows_is_merged_when_it_is_back() {
+    let store = Fake::holding(document(&["b"]));
+    let replica = Running::start(None, Some(&store)).await;
+    store.is(Mood::Fails);
+    replica.sees(&["a"]).await;
+    sleep(Duration::from_secs(5)).await;
+    let rival = ledger(&["b", "c"]).encode(ISSUER);
+    store.now().rival = Some(rival.into());
+    store.is(Mood::Works);
+    let all = ledger(&["a", "b", "c"]);
+    until("all is everywhere", || {
+        replica.now() == all && stored(&store) == all
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_copy_is_made_of_what_the_store_had() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Fake::holding(document(&["a"]));
+    let first = replica(Some(home.path()), Some(&store));
+    first.open(|_| {}).await;
+    drop(first);
+    while Folder::open(home.path()).is_err() {
+        tokio::task::yield_now().await;
+    }
+    let alone = replica(Some(home.path()), None);
+    assert_eq!(alone.open(|_| {}).await, ledger(&["a"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_torn_ledger_in_the_store_is_set_aside_and_written_anew() {
+    let store = Fake::holding(document(&["a"]));
+    let replica = Running::start(None, Some(&store)).await;
+    let torn = document(&["a"])[..50].to_vec();
+    {
+        let mut state = store.now();
+        state.number += 1;
+        state.document = Some(torn.clone().into());
+    }
+    until("it is whole again", || {
+        store.now().document.as_ref().is_some_and(|now| *now != torn)
+    })
+    .await;
+    assert_eq!(stored(&store), ledger(&["a"]));
+    assert_eq!(store.now().aside, [torn]);
+    assert_eq!(replica.replica.status_now().lost, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_generation_before_a_torn_one_is_used() {
+    let store = Fake::holding("torn");
+    store.now().previous = Some(document(&["a"]).into());
+    let replica = Running::start(None, Some(&store)).await;
+    assert_eq!(replica.now(), ledger(&["a"]));
+    assert_eq!(replica.replica.status_now().lost, 0);
+    until("it is whole again", || store.now().writes == 1).await;
+    assert_eq!(stored(&store), ledger(&["a"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_issuers_ledger_is_never_written_over() {
+    let store = Fake::holding(document(&["a"]));
+    let replica = Running::start(None, Some(&store)).await;
+    let other = ledger(&["a"]).encode("https://other.example.com");
+    store.now().rival = Some(other.clone().into());
+    replica.sees(&["b"]).await;
+    sleep(REFRESH * 5).await;
+    assert_eq!(
+        store.now().document.as_deref(),
+        Some(other.as_slice()),
+        "another issuer's ledger stays"
+    );
+    let status = replica.replica.status_now();
+    assert!(
+        status.unreachable.is_some_and(|why| why.contains("other.example.com")),
+        "and it is said"
+    );
+    assert_eq!(replica.now(), ledger(&["a", "b"]), "what is served stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_issuers_ledger_at_the_start_stops_the_issuer_until_it_is_gone() {
+    let store = Fake::holding(ledger(&["a"]).encode("https://other.example.com"));
+    let replica = replica(None, Some(&store));
+    let opening = tokio::spawn({
+        let replica = replica.clone();
+        async move { replica.open(|_| {}).await }
+    });
+    sleep(Duration::from_secs(30)).await;
+    let waits = replica.status_now().waits.expect("it waits");
+    assert!(waits.contains("https://other.example.com"), "{waits}");
+    store.now().document = None;
+    assert!(opening.await.unwrap().is_empty());
+}
