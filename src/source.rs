@@ -10,6 +10,7 @@ mod files;
 mod jwks;
 mod kubeconfig;
 pub(crate) mod local;
+mod reach;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,8 +22,10 @@ use url::Url;
 use api_server::ApiServer;
 use embedded::Embedded;
 pub use error::{Asked, Cause, Phase, ReadError};
+pub(crate) use fetch::Reply;
 use files::Files;
 use jwks::Jwks;
+pub(crate) use reach::Reach;
 
 use crate::ring::Listing;
 

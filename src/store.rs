@@ -8,6 +8,7 @@ mod lock;
 mod name;
 mod opening;
 mod replica;
+mod settings;
 mod shared;
 mod tracker;
 
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};
+pub use settings::{KubernetesSettings, StoreSettings};
 
 use crate::ring::Ledger;
 

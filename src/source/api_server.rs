@@ -1,17 +1,12 @@
 //! A Kubernetes API server: `/.well-known/openid-configuration` for the issuer that the cluster claims, and
 //! `/openid/v1/jwks` for its keys (kubernetes `pkg/routes/openidmetadata.go`).
 
-use std::time::Duration;
-
 use serde::Deserialize;
-use tokio::time::Instant;
 use url::Url;
 
-use super::access::{Access, described};
-use super::exec::{self, Credentials};
-use super::fetch::{self, Answer, Roots, Session, SystemRoots, Target};
-use super::local::{self, Blocking};
-use super::{ApiServerSettings, Asked, Cause, Phase, ReadError};
+use super::fetch::{self, Answer, Session};
+use super::reach::Reach;
+use super::{ApiServerSettings, Asked, Cause, ReadError};
 use crate::key::parse_jwks;
 use crate::ring::Listing;
 
@@ -20,43 +15,27 @@ const JWKS: &str = "/openid/v1/jwks";
 
 #[derive(Debug)]
 pub(super) struct ApiServer {
-    settings: ApiServerSettings,
-    system_roots: SystemRoots,
-    files: Blocking<Result<Access, Cause>>,
-    plugin: Blocking<Result<Credentials, Cause>>,
-    given: Option<(Credentials, Instant)>,
+    reach: Reach,
 }
 
 impl ApiServer {
     pub(super) fn new(settings: ApiServerSettings) -> Self {
         Self {
-            settings,
-            system_roots: SystemRoots::default(),
-            files: Blocking::default(),
-            plugin: Blocking::default(),
-            given: None,
+            reach: Reach::new(settings),
         }
     }
 
     pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
-        let had_credentials = self.given.is_some();
+        let had_credentials = self.reach.has_credentials();
         let read = self.read_once().await;
-        let was_refused = read
-            .as_ref()
-            .is_err_and(|error| matches!(error.cause(), Cause::Unauthorized { .. }));
-        if was_refused && had_credentials {
-            // What the plugin once gave has ended.
-            self.given = None;
-            return self.read_once().await;
+        match &read {
+            Err(error) if had_credentials && self.reach.renews_after(error) => self.read_once().await,
+            _ => read,
         }
-        read
     }
 
     async fn read_once(&mut self) -> Result<Listing, ReadError> {
-        let target = self
-            .target()
-            .await
-            .map_err(|cause| ReadError::new(Asked::ApiServer, described(&self.settings), cause))?;
+        let target = self.reach.target(Asked::ApiServer).await?;
         let server = Server(target.base.clone());
         let mut session = Session::open(&target)
             .await
@@ -87,41 +66,6 @@ impl ApiServer {
             complete: true,
             ..Listing::default()
         })
-    }
-
-    async fn target(&mut self) -> Result<Target, Cause> {
-        let settings = self.settings.clone();
-        let read = move || Access::read(&settings);
-        let mut access = self.files.run(Phase::File, local::TIMEOUT, read).await??;
-        if let Some(exec) = access.exec.take() {
-            self.credentials(exec).await?.give(&mut access)?;
-        }
-        Ok(Target {
-            base: access.server,
-            roots: access
-                .roots
-                .unwrap_or_else(|| Roots::System(self.system_roots.clone())),
-            server_name: access.server_name,
-            identity: access.identity,
-            headers: access.headers,
-            proxy: access.proxy,
-            timeout: super::timeout(self.settings.timeout),
-        })
-    }
-
-    async fn credentials(&mut self, config: kube::config::ExecConfig) -> Result<Credentials, Cause> {
-        if let Some((given, at)) = &self.given
-            && at.elapsed() < exec::REUSE
-        {
-            return Ok(given.clone());
-        }
-        let after = exec::TIMEOUT + Duration::from_secs(5);
-        let given = self
-            .plugin
-            .run(Phase::Plugin, after, move || exec::run(&config))
-            .await??;
-        self.given = Some((given.clone(), Instant::now()));
-        Ok(given)
     }
 }
 

@@ -26,8 +26,10 @@ struct Inner {
 /// What kind of place was asked: the remedies differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// A Kubernetes API server.
+    /// A Kubernetes API server, for its keys.
     ApiServer,
+    /// A Kubernetes API server, for a `ConfigMap` that a ledger is kept in.
+    ConfigMap,
     /// A JWKS at a URL.
     Jwks,
     /// Key files.

@@ -11,9 +11,9 @@ mod tls;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use http_body_util::Empty;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -24,11 +24,15 @@ use url::{Host, Url};
 
 use super::{Cause, Phase};
 pub(super) use answer::Answer;
+pub(crate) use answer::Reply;
 pub(super) use connect::Proxy;
 pub(super) use tls::{Identity, Roots, SystemRoots};
 
 /// More than any key set: the API server's own document has a few hundred bytes a key.
 pub(super) const MAX_BODY: usize = 1 << 20;
+
+/// More than an object of an API server: etcd takes 1.5 MiB of it.
+pub(super) const MAX_OBJECT: usize = 4 << 20;
 
 /// Bound of one whole read, where the settings name none.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,7 +73,7 @@ pub(super) struct Session<'a> {
 }
 
 struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     /// Closes it when it is dropped.
     task: AbortOnDropHandle<Result<(), hyper::Error>>,
 }
@@ -92,11 +96,11 @@ impl<'a> Session<'a> {
 
     /// Gets a document, `url` being below the session's target. Anything but a plain 200 is an error.
     pub(super) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
-        let response = match self.ask(url).await {
+        let response = match self.ask(Method::GET, url, None).await {
             // A server may close a connection after each answer, announced or not.
             Err(Cause::Interrupted { .. }) if self.is_reused => {
                 self.connection = Connection::open(self.target, self.deadline).await?;
-                self.ask(url).await
+                self.ask(Method::GET, url, None).await
             }
             answered => answered,
         }?;
@@ -107,14 +111,39 @@ impl<'a> Session<'a> {
             .await?
     }
 
-    async fn ask(&mut self, url: &Url) -> Result<Response<Incoming>, Cause> {
-        let mut request = Request::new(Empty::new());
+    /// Sends a request with a JSON document, once: nobody knows whether one that was interrupted was done.
+    pub(super) async fn send(
+        &mut self,
+        method: Method,
+        url: &Url,
+        json: Option<Bytes>,
+    ) -> Result<Reply, Cause> {
+        let response = self.ask(method, url, json).await?;
+        let has_credentials = self.target.identity.is_some() || !self.target.headers.is_empty();
+        self.deadline
+            .bound(Phase::Body, Reply::read(response, has_credentials))
+            .await?
+    }
+
+    async fn ask(
+        &mut self,
+        method: Method,
+        url: &Url,
+        json: Option<Bytes>,
+    ) -> Result<Response<Incoming>, Cause> {
+        let has_document = json.is_some();
+        let mut request = Request::new(Full::new(json.unwrap_or_default()));
+        *request.method_mut() = method;
         let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
         *request.uri_mut() = path.parse().map_err(|_| Cause::Settings {
             reason: "the URL is not valid in an HTTP request".into(),
             remedy: "Remove or escape what is not plain ASCII in it.".into(),
         })?;
         *request.headers_mut() = self.headers.clone();
+        if has_document {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+        }
         let sender = &mut self.connection.sender;
         let asked = async {
             sender.ready().await?;

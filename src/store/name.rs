@@ -26,7 +26,7 @@ pub(crate) fn of(issuer: &str) -> String {
     format!("{slug}-{unique}")
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String does not fail.

@@ -166,10 +166,7 @@ impl Replica {
 
     async fn local_says(&self, local: &LocalCopy, within: Duration) -> Said {
         let issuer = self.0.issuer.clone();
-        match local
-            .load(within, move |document| judge(document, &issuer))
-            .await
-        {
+        match local.load(within, move |document| judge(document, &issuer)).await {
             Ok(loaded) => {
                 self.report(&loaded.unusable, loaded.ledger.is_some());
                 match loaded.ledger {

@@ -2,12 +2,17 @@
 
 #[cfg(test)]
 pub(super) mod fake;
+pub(super) mod kubernetes;
 
 use bytes::Bytes;
+
+use kubernetes::ConfigMap;
 
 /// Where all replicas keep one issuer's ledger.
 #[derive(Debug)]
 pub(super) enum Shared {
+    /// In the API server.
+    Kubernetes(Box<ConfigMap>),
     /// In memory, and as bad as a test wants it.
     #[cfg(test)]
     Fake(fake::Fake),
@@ -18,6 +23,8 @@ pub(super) enum Shared {
 pub(super) enum Version {
     /// There is none yet.
     Absent,
+    /// The `resourceVersion` of an object.
+    Resource(String),
     /// Counted.
     #[cfg(test)]
     Number(u64),
@@ -71,6 +78,7 @@ impl Shared {
     /// Where it is, for a person.
     pub(super) fn place(&self) -> String {
         match self {
+            Self::Kubernetes(object) => object.place(),
             #[cfg(test)]
             Self::Fake(_) => "a store in memory".into(),
         }
@@ -79,6 +87,7 @@ impl Shared {
     /// Reads what is stored, unless it is still what is known.
     pub(super) async fn load(&mut self, known: Option<&Version>) -> Result<Read, StoreError> {
         match self {
+            Self::Kubernetes(object) => object.load(known).await,
             #[cfg(test)]
             Self::Fake(fake) => fake.load(known).await,
         }
@@ -92,6 +101,7 @@ impl Shared {
         previous: Option<Bytes>,
     ) -> Result<Version, SaveError> {
         match self {
+            Self::Kubernetes(object) => object.save(document, expected, previous).await,
             #[cfg(test)]
             Self::Fake(fake) => fake.save(document, expected, previous).await,
         }
@@ -100,6 +110,7 @@ impl Shared {
     /// Keeps octets that are no ledger beside it, for a person to look at, and tells where.
     pub(super) async fn set_aside(&mut self, document: Bytes) -> Result<String, StoreError> {
         match self {
+            Self::Kubernetes(object) => object.set_aside(document).await,
             #[cfg(test)]
             Self::Fake(fake) => fake.set_aside(document).await,
         }

@@ -187,7 +187,13 @@ mod tests {
 
         let step = tracker.next(&ledger(&["a", "b", "c"]), now);
         assert!(
-            matches!(step, Step::Write(Seen { version: Version::Number(1), .. })),
+            matches!(
+                step,
+                Step::Write(Seen {
+                    version: Version::Number(1),
+                    ..
+                })
+            ),
             "{step:?}"
         );
         assert_eq!(tracker.behind_since(), Some(now));

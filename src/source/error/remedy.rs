@@ -5,7 +5,7 @@ use super::{Asked, Cause, Phase};
 impl Cause {
     /// What to do about it: a sentence, or several.
     pub(super) fn remedy(&self, asked: Asked) -> String {
-        let is_api_server = asked == Asked::ApiServer;
+        let is_api_server = matches!(asked, Asked::ApiServer | Asked::ConfigMap);
         let advice = match self {
             Self::Resolve { .. } => "Check the host name, and the DNS of this machine",
             Self::Refused => "Check that the server is running, and the address and port",
@@ -61,8 +61,13 @@ impl Cause {
             }
             Self::Unauthorized { sent: false } => "Give a bearer token as tokenFile",
             Self::Unauthorized { sent: true } => "Check that the token in tokenFile is valid for this server",
+            Self::Forbidden { .. } if asked == Asked::ConfigMap => {
+                "Give it a Role that may get and update this ConfigMap, and create ConfigMaps in its namespace: \
+                 deploy/kubernetes/rbac.yaml has one"
+            }
             Self::Forbidden { user, sent } if is_api_server => return bind_role(user.as_deref(), *sent),
             Self::Forbidden { .. } => "Check what the token in tokenFile is allowed to read",
+            Self::NotFound if asked == Asked::ConfigMap => "Create the namespace, or correct its name",
             Self::NotFound if is_api_server => {
                 "Check that this is a Kubernetes API server (1.21 or later). One answers 404 on both of its documents while \
                  its --service-account-issuer is not an https URL, or one of its --service-account-key-file files holds a \

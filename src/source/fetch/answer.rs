@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Cause, MAX_BODY, Phase, broken, shown};
+use super::{Cause, MAX_BODY, MAX_OBJECT, Phase, broken, shown};
 
 /// A document that was answered with 200.
 #[derive(Debug)]
@@ -24,34 +25,14 @@ pub(in crate::source) struct Answer {
 impl Answer {
     pub(super) async fn read(response: Response<Incoming>, has_credentials: bool) -> Result<Self, Cause> {
         let (head, body) = response.into_parts();
-        match head.status {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => {
-                return Err(Cause::Unauthorized {
-                    sent: has_credentials,
-                });
-            }
-            StatusCode::FORBIDDEN => {
-                let user = collect(body).await.ok().and_then(|body| refused_user(&body));
-                return Err(Cause::Forbidden {
-                    user,
-                    sent: has_credentials,
-                });
-            }
-            StatusCode::NOT_FOUND => return Err(Cause::NotFound),
-            status if status.is_redirection() => {
-                return Err(Cause::Redirect {
-                    status: status.as_u16(),
-                    to: location(&head.headers),
-                });
-            }
-            status => return Err(Cause::Status(status)),
+        if head.status != StatusCode::OK {
+            return Err(refusal(&head, body, has_credentials).await);
         }
         let encoding = head.headers.get(CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Cause::Encoded);
         }
-        let body = collect(body).await?;
+        let body = collect(body, MAX_BODY).await?;
         if body.trim_ascii().is_empty() {
             return Err(Cause::Empty);
         }
@@ -65,16 +46,65 @@ impl Answer {
     }
 }
 
-async fn collect(mut body: Incoming) -> Result<Bytes, Cause> {
-    let too_large = Cause::TooLarge { limit: MAX_BODY };
-    if body.size_hint().lower() > MAX_BODY as u64 {
+/// What an API server answered to a request that may be refused for good reasons.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// 200, 201, 404, 409, 413 or 422.
+    pub(crate) status: StatusCode,
+    /// A JSON document, most likely.
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(super) async fn read(response: Response<Incoming>, has_credentials: bool) -> Result<Self, Cause> {
+        let (head, body) = response.into_parts();
+        match head.status {
+            StatusCode::OK
+            | StatusCode::CREATED
+            | StatusCode::NOT_FOUND
+            | StatusCode::CONFLICT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Ok(Self {
+                status: head.status,
+                body: collect(body, MAX_OBJECT).await?,
+            }),
+            _ => Err(refusal(&head, body, has_credentials).await),
+        }
+    }
+}
+
+/// What any status but 200 means.
+async fn refusal(head: &Parts, body: Incoming, has_credentials: bool) -> Cause {
+    match head.status {
+        StatusCode::UNAUTHORIZED => Cause::Unauthorized {
+            sent: has_credentials,
+        },
+        StatusCode::FORBIDDEN => Cause::Forbidden {
+            user: collect(body, MAX_BODY)
+                .await
+                .ok()
+                .and_then(|body| refused_user(&body)),
+            sent: has_credentials,
+        },
+        StatusCode::NOT_FOUND => Cause::NotFound,
+        status if status.is_redirection() => Cause::Redirect {
+            status: status.as_u16(),
+            to: location(&head.headers),
+        },
+        status => Cause::Status(status),
+    }
+}
+
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Cause> {
+    let too_large = Cause::TooLarge { limit };
+    if body.size_hint().lower() > limit as u64 {
         return Err(too_large);
     }
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error, Phase::Body))?;
         if let Ok(data) = frame.into_data() {
-            if all.len() + data.len() > MAX_BODY {
+            if all.len() + data.len() > limit {
                 return Err(too_large);
             }
             all.extend_from_slice(&data);

@@ -289,7 +289,9 @@ async fn another_issuers_ledger_is_never_written_over() {
     );
     let status = replica.replica.status_now();
     assert!(
-        status.unreachable.is_some_and(|why| why.contains("other.example.com")),
+        status
+            .unreachable
+            .is_some_and(|why| why.contains("other.example.com")),
         "and it is said"
     );
     assert_eq!(replica.now(), ledger(&["a", "b"]), "what is served stays");

@@ -89,6 +89,7 @@ impl Fake {
         let is_expected = match expected {
             Version::Absent => state.document.is_none(),
             Version::Number(number) => state.document.is_some() && state.number == *number,
+            _ => false,
         };
         if !is_expected {
             return Err(SaveError::Lost);

@@ -1,0 +1,119 @@
+//! The way to an API server, and the one place that its credentials come from.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use tokio::time::Instant;
+
+use super::access::{Access, described};
+use super::exec::{self, Credentials};
+use super::fetch::{self, Reply, Roots, Session, SystemRoots, Target};
+use super::local::{self, Blocking};
+use super::{ApiServerSettings, Asked, Cause, Phase, ReadError};
+
+/// How an API server is reached, each time anew.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    settings: ApiServerSettings,
+    system_roots: SystemRoots,
+    files: Blocking<Result<Access, Cause>>,
+    plugin: Blocking<Result<Credentials, Cause>>,
+    given: Option<(Credentials, Instant)>,
+}
+
+impl Reach {
+    /// Nothing is read yet.
+    pub(crate) fn new(settings: ApiServerSettings) -> Self {
+        Self {
+            settings,
+            system_roots: SystemRoots::default(),
+            files: Blocking::default(),
+            plugin: Blocking::default(),
+            given: None,
+        }
+    }
+
+    /// Sends one request to the API server's REST interface, over a connection of its own.
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        json: Option<Bytes>,
+    ) -> Result<Reply, ReadError> {
+        let had_credentials = self.has_credentials();
+        let sent = self.send_once(method.clone(), path, json.clone()).await;
+        match &sent {
+            // Refused before anything was done.
+            Err(error) if had_credentials && self.renews_after(error) => {
+                self.send_once(method, path, json).await
+            }
+            _ => sent,
+        }
+    }
+
+    async fn send_once(
+        &mut self,
+        method: Method,
+        path: &str,
+        json: Option<Bytes>,
+    ) -> Result<Reply, ReadError> {
+        let target = self.target(Asked::ConfigMap).await?;
+        let url = fetch::below(&target.base, path);
+        let sent = async { Session::open(&target).await?.send(method, &url, json).await };
+        sent.await
+            .map_err(|cause| ReadError::new(Asked::ConfigMap, fetch::shown(&url), cause))
+    }
+
+    /// Where to connect, as what: read anew from files, variables and plugins.
+    pub(super) async fn target(&mut self, asked: Asked) -> Result<Target, ReadError> {
+        self.read()
+            .await
+            .map_err(|cause| ReadError::new(asked, described(&self.settings), cause))
+    }
+
+    /// Whether a plugin gave credentials before.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Whether it is worth another try: what the plugin once gave has ended.
+    pub(super) fn renews_after(&mut self, error: &ReadError) -> bool {
+        matches!(error.cause(), Cause::Unauthorized { .. }) && self.given.take().is_some()
+    }
+
+    async fn read(&mut self) -> Result<Target, Cause> {
+        let settings = self.settings.clone();
+        let read = move || Access::read(&settings);
+        let mut access = self.files.run(Phase::File, local::TIMEOUT, read).await??;
+        if let Some(exec) = access.exec.take() {
+            self.credentials(exec).await?.give(&mut access)?;
+        }
+        Ok(Target {
+            base: access.server,
+            roots: access
+                .roots
+                .unwrap_or_else(|| Roots::System(self.system_roots.clone())),
+            server_name: access.server_name,
+            identity: access.identity,
+            headers: access.headers,
+            proxy: access.proxy,
+            timeout: super::timeout(self.settings.timeout),
+        })
+    }
+
+    async fn credentials(&mut self, config: kube::config::ExecConfig) -> Result<Credentials, Cause> {
+        if let Some((given, at)) = &self.given
+            && at.elapsed() < exec::REUSE
+        {
+            return Ok(given.clone());
+        }
+        let after = exec::TIMEOUT + Duration::from_secs(5);
+        let given = self
+            .plugin
+            .run(Phase::Plugin, after, move || exec::run(&config))
+            .await??;
+        self.given = Some((given.clone(), Instant::now()));
+        Ok(given)
+    }
+}

@@ -1,0 +1,279 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::extract::{Path as Segment, State};
+use axum::routing::{get, post};
+
+use super::*;
+use crate::source::ApiServerSettings;
+use crate::store::fake::ISSUER;
+
+/// As much of an API server as there is to `ConfigMap`s.
+#[derive(Clone)]
+struct Api {
+    objects: Arc<Mutex<Vec<Value>>>,
+    address: String,
+}
+
+type Answered = (StatusCode, String);
+
+impl Api {
+    async fn start() -> (Self, ConfigMap) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Self {
+            objects: Arc::default(),
+            address: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let router = Router::new()
+            .route("/api/v1/namespaces/{namespace}/configmaps", post(create))
+            .route(
+                "/api/v1/namespaces/{namespace}/configmaps/{name}",
+                get(read).put(update),
+            )
+            .with_state(api.clone());
+        tokio::spawn(axum::serve(listener, router).into_future());
+        let object = config_map(&api);
+        (api, object)
+    }
+
+    fn objects(&self) -> MutexGuard<'_, Vec<Value>> {
+        self.objects.lock().unwrap()
+    }
+
+    fn the(&self, name: &str) -> Option<Value> {
+        let objects = self.objects();
+        objects
+            .iter()
+            .find(|object| object["metadata"]["name"] == name)
+            .cloned()
+    }
+
+    /// As `kubectl edit` does.
+    fn edit(&self, edit: impl Fn(&mut Value)) {
+        let mut objects = self.objects();
+        let number = objects.len();
+        for object in objects.iter_mut() {
+            edit(object);
+            let next = format!("{}-edited-{number}", object["metadata"]["resourceVersion"]);
+            object["metadata"]["resourceVersion"] = next.into();
+        }
+    }
+}
+
+fn config_map(api: &Api) -> ConfigMap {
+    let settings = KubernetesSettings {
+        access: ApiServerSettings {
+            server: Some(api.address.clone()),
+            ..ApiServerSettings::default()
+        },
+        namespace: Some("home".into()),
+        name_prefix: "oidc-issuer".into(),
+    };
+    ConfigMap::new(&settings, ISSUER)
+}
+
+async fn create(State(api): State<Api>, Segment(namespace): Segment<String>, body: Bytes) -> Answered {
+    let mut object: Value = serde_json::from_slice(&body).unwrap();
+    let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+    if namespace != "home" {
+        return (StatusCode::NOT_FOUND, "{}".into());
+    }
+    if api.the(&name).is_some() {
+        return (StatusCode::CONFLICT, "{}".into());
+    }
+    object["metadata"]["resourceVersion"] = "1".into();
+    api.objects().push(object.clone());
+    (StatusCode::CREATED, object.to_string())
+}
+
+async fn read(State(api): State<Api>, Segment((_, name)): Segment<(String, String)>) -> Answered {
+    match api.the(&name) {
+        Some(object) if object["forbidden"] == true => (StatusCode::FORBIDDEN, "{}".into()),
+        Some(object) => (StatusCode::OK, object.to_string()),
+        None => (StatusCode::NOT_FOUND, "{}".into()),
+    }
+}
+
+async fn update(
+    State(api): State<Api>,
+    Segment((_, name)): Segment<(String, String)>,
+    body: Bytes,
+) -> Answered {
+    let mut object: Value = serde_json::from_slice(&body).unwrap();
+    let mut objects = api.objects();
+    let Some(stored) = objects
+        .iter_mut()
+        .find(|object| object["metadata"]["name"] == *name)
+    else {
+        return (StatusCode::NOT_FOUND, "{}".into());
+    };
+    if stored["immutable"] == true {
+        return (StatusCode::UNPROCESSABLE_ENTITY, "{}".into());
+    }
+    let version = stored["metadata"]["resourceVersion"].clone();
+    if object["metadata"]["resourceVersion"] != version {
+        return (StatusCode::CONFLICT, "{}".into());
+    }
+    object["metadata"]["resourceVersion"] = format!("{}+", version.as_str().unwrap()).into();
+    *stored = object.clone();
+    (StatusCode::OK, object.to_string())
+}
+
+fn octets(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+async fn stored(object: &mut ConfigMap) -> Stored {
+    match object.load(None).await.unwrap() {
+        Read::Stored(stored) => stored,
+        Read::Unchanged => panic!("nothing was known"),
+    }
+}
+
+#[tokio::test]
+async fn it_is_created_updated_and_read() {
+    let (api, mut object) = Api::start().await;
+    let nothing = stored(&mut object).await;
+    assert_eq!((nothing.document, &nothing.version), (None, &Version::Absent));
+    assert!(matches!(
+        object.load(Some(&Version::Absent)).await,
+        Ok(Read::Unchanged)
+    ));
+
+    let first = object.save(octets("one"), &Version::Absent, None).await.unwrap();
+    let second = object
+        .save(octets("two"), &first, Some(octets("one")))
+        .await
+        .unwrap();
+    assert_ne!(first, second);
+    assert!(matches!(object.load(Some(&second)).await, Ok(Read::Unchanged)));
+    let now = stored(&mut object).await;
+    assert_eq!(now.document, Some(octets("two")));
+    assert_eq!(now.previous, Some(octets("one")));
+    assert_eq!(now.version, second);
+
+    let object = api.objects()[0].clone();
+    let name = object["metadata"]["name"].as_str().unwrap();
+    assert!(name.starts_with("oidc-issuer-oidc-example-com-prod-"), "{name}");
+    assert_eq!(object["metadata"]["annotations"]["oidc-issuer/issuer"], ISSUER);
+    assert_eq!(
+        object["metadata"]["labels"],
+        json!({
+            "app.kubernetes.io/name": "oidc-issuer",
+            "app.kubernetes.io/component": "ledger",
+            "app.kubernetes.io/managed-by": "oidc-issuer",
+        })
+    );
+}
+
+#[tokio::test]
+async fn who_was_slower_has_lost() {
+    let (api, mut ours) = Api::start().await;
+    let mut theirs = config_map(&api);
+    stored(&mut ours).await;
+    stored(&mut theirs).await;
+    let first = ours.save(octets("one"), &Version::Absent, None).await.unwrap();
+    let lost = theirs.save(octets("other"), &Version::Absent, None).await;
+    assert!(matches!(lost, Err(SaveError::Lost)), "{lost:?}");
+
+    let read = stored(&mut theirs).await;
+    theirs.save(octets("two"), &read.version, None).await.unwrap();
+    let lost = ours.save(octets("three"), &first, None).await;
+    assert!(matches!(lost, Err(SaveError::Lost)), "{lost:?}");
+    assert_eq!(stored(&mut ours).await.document, Some(octets("two")));
+}
+
+#[tokio::test]
+async fn one_that_was_deleted_is_created_anew() {
+    let (api, mut object) = Api::start().await;
+    stored(&mut object).await;
+    let version = object.save(octets("one"), &Version::Absent, None).await.unwrap();
+    api.objects().clear();
+    let lost = object.save(octets("two"), &version, None).await;
+    assert!(matches!(lost, Err(SaveError::Lost)), "{lost:?}");
+    let nothing = stored(&mut object).await;
+    assert_eq!(nothing.version, Version::Absent);
+    object.save(octets("two"), &Version::Absent, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_wrote_beside_the_ledger_stays() {
+    let (api, mut object) = Api::start().await;
+    stored(&mut object).await;
+    object.save(octets("one"), &Version::Absent, None).await.unwrap();
+    api.edit(|object| {
+        object["metadata"]["labels"]["team"] = "identity".into();
+        object["metadata"]["ownerReferences"] = json!([{ "name": "someone" }]);
+        object["metadata"]["managedFields"] = json!([{ "manager": "kubectl" }]);
+        object["data"]["note"] = "do not delete".into();
+    });
+    let now = stored(&mut object).await;
+    object.save(octets("two"), &now.version, None).await.unwrap();
+    let object = api.objects()[0].clone();
+    assert_eq!(object["metadata"]["labels"]["team"], "identity");
+    assert_eq!(object["metadata"]["ownerReferences"][0]["name"], "someone");
+    assert_eq!(object["metadata"]["managedFields"], Value::Null);
+    assert_eq!(object["data"]["note"], "do not delete");
+    assert_eq!(object["data"][LEDGER], "two");
+}
+
+#[tokio::test]
+async fn an_empty_one_may_be_made_beforehand() {
+    let (api, mut object) = Api::start().await;
+    let name = object.name.clone();
+    api.objects().push(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "resourceVersion": "7" },
+    }));
+    let empty = stored(&mut object).await;
+    assert_eq!(empty.document, None);
+    object.save(octets("one"), &empty.version, None).await.unwrap();
+    assert_eq!(stored(&mut object).await.document, Some(octets("one")));
+}
+
+#[tokio::test]
+async fn a_config_map_of_someone_else_is_left_alone() {
+    let (api, mut object) = Api::start().await;
+    let name = object.name.clone();
+    api.objects().push(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "resourceVersion": "7" },
+        "data": { "their": "data" },
+    }));
+    let error = object.load(None).await.unwrap_err().to_string();
+    assert!(error.contains("belongs to something else"), "{error}");
+}
+
+#[tokio::test]
+async fn an_error_says_what_to_do() {
+    let (api, mut object) = Api::start().await;
+    stored(&mut object).await;
+    let version = object.save(octets("one"), &Version::Absent, None).await.unwrap();
+    api.objects()[0]["immutable"] = true.into();
+    let error = format!("{:?}", object.save(octets("two"), &version, None).await);
+    assert!(error.contains("not immutable"), "{error}");
+    api.objects()[0]["forbidden"] = true.into();
+    let error = object.load(None).await.unwrap_err().to_string();
+    assert!(error.contains("403") && error.contains("Role"), "{error}");
+    let large = Bytes::from(vec![b'x'; MAX_DATA + 1]);
+    let error = format!("{:?}", object.save(large, &version, None).await);
+    assert!(error.contains("use store.objectStorage"), "{error}");
+
+    object.namespace = Some("nowhere".into());
+    object.object = None;
+    let error = format!("{:?}", object.save(octets("one"), &Version::Absent, None).await);
+    assert!(error.contains("no such namespace"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_torn_is_kept_in_an_object_of_its_own() {
+    let (api, mut object) = Api::start().await;
+    let octets = Bytes::from_static(b"\xff torn");
+    let place = object.set_aside(octets.clone()).await.unwrap();
+    assert_eq!(object.set_aside(octets).await.unwrap(), place, "once");
+    let objects = api.objects();
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0]["binaryData"]["torn"], STANDARD.encode(b"\xff torn"));
+    assert!(
+        place.ends_with(objects[0]["metadata"]["name"].as_str().unwrap()),
+        "{place}"
+    );
+}
