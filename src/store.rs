@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};
-pub use settings::{KubernetesSettings, StoreSettings};
+pub use settings::{KubernetesSettings, ObjectStorageSettings, StoreSettings};
+pub use shared::objects::Bucket;
 
 use crate::ring::Ledger;
 

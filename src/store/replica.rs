@@ -17,7 +17,7 @@ use super::Fault;
 use super::copy::{LoadFailure, LocalCopy, NotKept};
 use super::file::Unusable;
 use super::opening::{Opening, Said, judge, opening};
-use super::shared::{Read, SaveError, Shared, StoreError, Stored};
+use super::shared::{Content, Read, SaveError, Shared, StoreError, Stored};
 use super::tracker::{Seen, Step, Tracker};
 use crate::ring::Ledger;
 
@@ -353,33 +353,37 @@ impl Replica {
 
     /// What is stored, and what is known by it. What is torn is set aside: then it may be written over.
     async fn judged(&self, shared: &mut Shared, stored: Stored) -> Result<(Said, Seen), String> {
-        let Stored {
-            document,
-            previous,
-            version,
-        } = stored;
         let (issuer, place) = (&self.0.issuer, shared.place());
         let seen = |ledger, document| Seen {
             ledger,
             document,
-            version,
+            version: stored.version.clone(),
         };
-        let Some(document) = document else {
-            return Ok((Said::Nothing, seen(Ledger::default(), None)));
+        let reason = match &stored.content {
+            None => return Ok((Said::Nothing, seen(Ledger::default(), None))),
+            Some(Content::TooLarge(size)) => format!("it has {size} bytes"),
+            Some(Content::Octets(document)) => match judge(document, issuer) {
+                Ok(ledger) => {
+                    let document = Some(document.clone());
+                    return Ok((Said::Ledger(ledger.clone()), seen(ledger, document)));
+                }
+                Err(Fault::Refused(reason)) => return Err(refused(&place, &reason)),
+                Err(Fault::Torn(reason)) => reason,
+            },
         };
-        let reason = match judge(&document, issuer) {
-            Ok(ledger) => return Ok((Said::Ledger(ledger.clone()), seen(ledger, Some(document)))),
-            Err(Fault::Refused(reason)) => return Err(refused(&place, &reason)),
-            Err(Fault::Torn(reason)) => reason,
+        let rescue = async {
+            let older = match shared.previous().await?.map(|previous| judge(&previous, issuer)) {
+                Some(Err(Fault::Refused(reason))) => return Err(StoreError::new(refused(&place, &reason))),
+                Some(Ok(ledger)) => Some(ledger),
+                Some(Err(Fault::Torn(_))) | None => None,
+            };
+            Ok((older, shared.set_aside(&stored).await?))
         };
-        let older = match previous.as_ref().map(|previous| judge(previous, issuer)) {
-            Some(Ok(ledger)) => Some(ledger),
-            Some(Err(Fault::Refused(reason))) => return Err(refused(&place, &reason)),
-            Some(Err(Fault::Torn(_))) | None => None,
-        };
-        let aside = timeout(AT_WORK, shared.set_aside(document)).await;
-        let aside = aside.map_err(|_| late(&place, AT_WORK)).flatten();
-        let aside = aside.map_err(|error| format!("{place} is torn ({reason}), and stays so: {error}"))?;
+        let rescued = timeout(AT_WORK, rescue).await;
+        let rescued = rescued.map_err(|_| late(&place, AT_WORK)).flatten();
+        let (older, aside) = rescued.map_err(|error| {
+            format!("the ledger in {place} cannot be used ({reason}), and stays: {error}")
+        })?;
         tracing::error!(
             issuer,
             "the ledger in {place} cannot be used ({reason}), and was set aside as {aside}"

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::shared::objects::Bucket;
 use crate::source::ApiServerSettings;
 
 /// A store. All but memory have a folder on this machine.
@@ -21,6 +22,30 @@ pub enum StoreSettings {
         /// The copies of this replica.
         folder: PathBuf,
     },
+    /// In object storage, shared by replicas.
+    ObjectStorage {
+        /// Where.
+        shared: ObjectStorageSettings,
+        /// The copies of this replica.
+        folder: PathBuf,
+    },
+}
+
+/// A bucket or container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectStorageSettings {
+    /// Which, and the folder in it.
+    pub bucket: Bucket,
+    /// Where it is served, if not by the cloud that its kind belongs to.
+    pub endpoint: Option<String>,
+    /// The region of an S3 bucket.
+    pub region: Option<String>,
+    /// The storage account of an Azure container.
+    pub account: Option<String>,
+    /// The CA that must have signed the certificate of the endpoint (PEM), beside those of the operating system.
+    pub ca_file: Option<PathBuf>,
+    /// Lines `NAME=VALUE`: variables in the place of those of the environment.
+    pub credentials_file: Option<PathBuf>,
 }
 
 /// `ConfigMap`s of an API server.

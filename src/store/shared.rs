@@ -3,16 +3,21 @@
 #[cfg(test)]
 pub(super) mod fake;
 pub(super) mod kubernetes;
+pub(super) mod objects;
 
 use bytes::Bytes;
 
 use kubernetes::ConfigMap;
+use object_store::UpdateVersion;
+use objects::Object;
 
 /// Where all replicas keep one issuer's ledger.
 #[derive(Debug)]
 pub(super) enum Shared {
     /// In the API server.
     Kubernetes(Box<ConfigMap>),
+    /// In a bucket.
+    Objects(Box<Object>),
     /// In memory, and as bad as a test wants it.
     #[cfg(test)]
     Fake(fake::Fake),
@@ -25,6 +30,8 @@ pub(super) enum Version {
     Absent,
     /// The `resourceVersion` of an object.
     Resource(String),
+    /// ETag and generation of an object in a bucket: the whole of it is named.
+    Object(UpdateVersion),
     /// Counted.
     #[cfg(test)]
     Number(u64),
@@ -43,11 +50,24 @@ pub(super) enum Read {
 #[derive(Debug)]
 pub(super) struct Stored {
     /// `None`: the store says that there is no ledger.
-    pub(super) document: Option<Bytes>,
-    /// The generation before it, where the store keeps it at hand.
-    pub(super) previous: Option<Bytes>,
+    pub(super) content: Option<Content>,
     /// What the next write has to name.
     pub(super) version: Version,
+}
+
+/// What stands where the ledger should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// These octets.
+    Octets(Bytes),
+    /// So many that they were not read.
+    TooLarge(u64),
+}
+
+impl From<Bytes> for Content {
+    fn from(octets: Bytes) -> Self {
+        Self::Octets(octets)
+    }
 }
 
 /// Why nothing was written.
@@ -79,6 +99,7 @@ impl Shared {
     pub(super) fn place(&self) -> String {
         match self {
             Self::Kubernetes(object) => object.place(),
+            Self::Objects(object) => object.place(),
             #[cfg(test)]
             Self::Fake(_) => "a store in memory".into(),
         }
@@ -88,6 +109,7 @@ impl Shared {
     pub(super) async fn load(&mut self, known: Option<&Version>) -> Result<Read, StoreError> {
         match self {
             Self::Kubernetes(object) => object.load(known).await,
+            Self::Objects(object) => object.load(known).await,
             #[cfg(test)]
             Self::Fake(fake) => fake.load(known).await,
         }
@@ -102,17 +124,29 @@ impl Shared {
     ) -> Result<Version, SaveError> {
         match self {
             Self::Kubernetes(object) => object.save(document, expected, previous).await,
+            Self::Objects(object) => object.save(document, expected, previous).await,
             #[cfg(test)]
             Self::Fake(fake) => fake.save(document, expected, previous).await,
         }
     }
 
-    /// Keeps octets that are no ledger beside it, for a person to look at, and tells where.
-    pub(super) async fn set_aside(&mut self, document: Bytes) -> Result<String, StoreError> {
+    /// The generation before what was read last, where there is one.
+    pub(super) async fn previous(&mut self) -> Result<Option<Bytes>, StoreError> {
         match self {
-            Self::Kubernetes(object) => object.set_aside(document).await,
+            Self::Kubernetes(object) => Ok(object.previous()),
+            Self::Objects(object) => object.previous().await,
             #[cfg(test)]
-            Self::Fake(fake) => fake.set_aside(document).await,
+            Self::Fake(fake) => fake.previous().await,
+        }
+    }
+
+    /// Keeps what was read last, and is no ledger, beside it for a person to look at, and tells where.
+    pub(super) async fn set_aside(&mut self, stored: &Stored) -> Result<String, StoreError> {
+        match self {
+            Self::Kubernetes(object) => object.set_aside(stored).await,
+            Self::Objects(object) => object.set_aside(&stored.version).await,
+            #[cfg(test)]
+            Self::Fake(fake) => fake.set_aside(stored).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-use super::{Read, SaveError, StoreError, Stored, Version};
+use super::{Content, Read, SaveError, StoreError, Stored, Version};
 
 /// Clones are the same store, as replicas see it.
 #[derive(Clone, Debug, Default)]
@@ -69,8 +69,7 @@ impl Fake {
             return Ok(Read::Unchanged);
         }
         Ok(Read::Stored(Stored {
-            document: state.document.clone(),
-            previous: state.previous.clone(),
+            content: state.document.clone().map(Content::Octets),
             version,
         }))
     }
@@ -103,9 +102,16 @@ impl Fake {
         Ok(Version::Number(state.number))
     }
 
-    pub(super) async fn set_aside(&self, document: Bytes) -> Result<String, StoreError> {
+    pub(super) async fn previous(&self) -> Result<Option<Bytes>, StoreError> {
         self.answers().await?;
-        self.now().aside.push(document);
+        Ok(self.now().previous.clone())
+    }
+
+    pub(super) async fn set_aside(&self, stored: &Stored) -> Result<String, StoreError> {
+        self.answers().await?;
+        if let Some(Content::Octets(octets)) = &stored.content {
+            self.now().aside.push(octets.clone());
+        }
         Ok("beside it".into())
     }
 }

@@ -14,7 +14,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Read, SaveError, StoreError, Stored, Version};
+use super::{Content, Read, SaveError, StoreError, Stored, Version};
 use crate::source::{Reach, Reply, local};
 use crate::store::KubernetesSettings;
 use crate::store::name::{self, hex};
@@ -67,8 +67,7 @@ impl ConfigMap {
             return Ok(match known {
                 Some(Version::Absent) => Read::Unchanged,
                 _ => Read::Stored(Stored {
-                    document: None,
-                    previous: None,
+                    content: None,
                     version: Version::Absent,
                 }),
             });
@@ -85,11 +84,9 @@ impl ConfigMap {
                  app.kubernetes.io/managed-by: oidc-issuer. Choose another store.kubernetes.namePrefix, or remove it",
             ));
         }
-        let previous = value(&object, PREVIOUS);
         self.object = Some(object);
         Ok(Read::Stored(Stored {
-            document,
-            previous,
+            content: document.map(Content::Octets),
             version,
         }))
     }
@@ -142,8 +139,16 @@ impl ConfigMap {
         version.ok_or_else(|| SaveError::Failed(self.error("has no resourceVersion")))
     }
 
-    pub(super) async fn set_aside(&mut self, document: Bytes) -> Result<String, StoreError> {
-        let sum = hex(&Sha256::digest(&document)[..4]);
+    pub(super) fn previous(&self) -> Option<Bytes> {
+        value(self.object.as_ref()?, PREVIOUS)
+    }
+
+    pub(super) async fn set_aside(&mut self, stored: &Stored) -> Result<String, StoreError> {
+        // More than that is never read.
+        let Some(Content::Octets(document)) = &stored.content else {
+            return Err(self.error("has nothing to set aside"));
+        };
+        let sum = hex(&Sha256::digest(document)[..4]);
         let name = format!("{}-torn-{sum}", self.name);
         let object = json!({
             "apiVersion": "v1",
@@ -153,7 +158,7 @@ impl ConfigMap {
                 "labels": labels("torn-ledger"),
                 "annotations": { "oidc-issuer/issuer": self.issuer },
             },
-            "binaryData": { "torn": STANDARD.encode(&document) },
+            "binaryData": { "torn": STANDARD.encode(document) },
         });
         let reply = self
             .send(Method::POST, false, Some(object.to_string().into()))

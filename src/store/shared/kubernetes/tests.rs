@@ -134,7 +134,7 @@ async fn stored(object: &mut ConfigMap) -> Stored {
 async fn it_is_created_updated_and_read() {
     let (api, mut object) = Api::start().await;
     let nothing = stored(&mut object).await;
-    assert_eq!((nothing.document, &nothing.version), (None, &Version::Absent));
+    assert_eq!((nothing.content, &nothing.version), (None, &Version::Absent));
     assert!(matches!(
         object.load(Some(&Version::Absent)).await,
         Ok(Read::Unchanged)
@@ -148,8 +148,8 @@ async fn it_is_created_updated_and_read() {
     assert_ne!(first, second);
     assert!(matches!(object.load(Some(&second)).await, Ok(Read::Unchanged)));
     let now = stored(&mut object).await;
-    assert_eq!(now.document, Some(octets("two")));
-    assert_eq!(now.previous, Some(octets("one")));
+    assert_eq!(now.content, Some(octets("two").into()));
+    assert_eq!(object.previous(), Some(octets("one")));
     assert_eq!(now.version, second);
 
     let object = api.objects()[0].clone();
@@ -180,7 +180,7 @@ async fn who_was_slower_has_lost() {
     theirs.save(octets("two"), &read.version, None).await.unwrap();
     let lost = ours.save(octets("three"), &first, None).await;
     assert!(matches!(lost, Err(SaveError::Lost)), "{lost:?}");
-    assert_eq!(stored(&mut ours).await.document, Some(octets("two")));
+    assert_eq!(stored(&mut ours).await.content, Some(octets("two").into()));
 }
 
 #[tokio::test]
@@ -225,9 +225,9 @@ async fn an_empty_one_may_be_made_beforehand() {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "resourceVersion": "7" },
     }));
     let empty = stored(&mut object).await;
-    assert_eq!(empty.document, None);
+    assert_eq!(empty.content, None);
     object.save(octets("one"), &empty.version, None).await.unwrap();
-    assert_eq!(stored(&mut object).await.document, Some(octets("one")));
+    assert_eq!(stored(&mut object).await.content, Some(octets("one").into()));
 }
 
 #[tokio::test]
@@ -266,9 +266,12 @@ async fn an_error_says_what_to_do() {
 #[tokio::test]
 async fn what_is_torn_is_kept_in_an_object_of_its_own() {
     let (api, mut object) = Api::start().await;
-    let octets = Bytes::from_static(b"\xff torn");
-    let place = object.set_aside(octets.clone()).await.unwrap();
-    assert_eq!(object.set_aside(octets).await.unwrap(), place, "once");
+    let torn = Stored {
+        content: Some(Bytes::from_static(b"\xff torn").into()),
+        version: Version::Resource("1".into()),
+    };
+    let place = object.set_aside(&torn).await.unwrap();
+    assert_eq!(object.set_aside(&torn).await.unwrap(), place, "once");
     let objects = api.objects();
     assert_eq!(objects.len(), 1);
     assert_eq!(objects[0]["binaryData"]["torn"], STANDARD.encode(b"\xff torn"));

@@ -1,0 +1,294 @@
+//! From the settings to a client of the bucket.
+
+use std::fmt;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::path::Path;
+use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
+
+use crate::source::local;
+use crate::store::ObjectStorageSettings;
+
+/// Of one request. What is done over it is tried again by the replica, at its own pace.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Upper bound of a file with CAs.
+const MAX_CA: usize = 4 << 20;
+
+/// Upper bound of a file with credentials: a private key of a service account is among them.
+const MAX_CREDENTIALS: usize = 64 << 10;
+
+/// A bucket or container, and the folder in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    kind: Kind,
+    name: String,
+    pub(super) prefix: Path,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    S3,
+    Google,
+    Azure,
+}
+
+impl Kind {
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Google => "gs",
+            Self::Azure => "az",
+        }
+    }
+
+    /// How the variables begin that its own tools know.
+    fn variables(self) -> &'static str {
+        match self {
+            Self::S3 => "AWS_",
+            Self::Google => "GOOGLE_",
+            Self::Azure => "AZURE_",
+        }
+    }
+}
+
+impl Bucket {
+    /// `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, the prefix may be left out.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        const SHAPE: &str = "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";
+        let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL ({error}): {SHAPE}"))?;
+        let kind = [Kind::S3, Kind::Google, Kind::Azure]
+            .into_iter()
+            .find(|kind| kind.scheme() == url.scheme());
+        let Some(kind) = kind else {
+            return Err(format!("`{text}` is of another kind than is known: {SHAPE}"));
+        };
+        if url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.port().is_some()
+        {
+            return Err(format!("has more than a bucket and a prefix: {SHAPE}"));
+        }
+        let name = url.host_str().unwrap_or_default();
+        if name.is_empty() {
+            return Err(format!("`{text}` names no bucket: {SHAPE}"));
+        }
+        let prefix = Path::from_url_path(url.path())
+            .map_err(|error| format!("`{text}` has a prefix that no object may have ({error})"))?;
+        Ok(Self {
+            kind,
+            name: name.to_owned(),
+            prefix,
+        })
+    }
+
+    /// Whether a storage account is needed to find it.
+    pub fn has_account(&self) -> bool {
+        self.kind == Kind::Azure
+    }
+
+    /// Whether it is in a region.
+    pub fn has_region(&self) -> bool {
+        self.kind == Kind::S3
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.kind.scheme(), self.name)
+    }
+}
+
+/// Makes a client. `Err` says what is wrong with the settings, and never what is in the credentials. Blocking.
+pub(super) fn client(settings: &ObjectStorageSettings) -> Result<Arc<dyn ObjectStore>, String> {
+    let variables = match &settings.credentials_file {
+        Some(file) => credentials(file, &settings.bucket)?,
+        None => Vec::new(),
+    };
+    let options = options(settings)?;
+    match settings.bucket.kind {
+        Kind::S3 => s3(settings, variables, options),
+        Kind::Google => google(settings, variables, options),
+        Kind::Azure => azure(settings, variables, options),
+    }
+}
+
+fn s3(
+    settings: &ObjectStorageSettings,
+    variables: Vec<(String, String)>,
+    options: ClientOptions,
+) -> Result<Arc<dyn ObjectStore>, String> {
+    let mut builder = AmazonS3Builder::from_env();
+    for (name, value) in variables {
+        let key: AmazonS3ConfigKey = name.to_ascii_lowercase().parse().map_err(|_| unknown(&name))?;
+        builder = builder.with_config(key, value);
+    }
+    if let Some(region) = &settings.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let store = builder
+        .with_bucket_name(&settings.bucket.name)
+        .with_client_options(options)
+        .with_retry(once())
+        // Whatever a variable says: without it replicas would overwrite each other.
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .build();
+    store
+        .map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+        .map_err(|_| unusable(Kind::S3))
+}
+
+fn google(
+    settings: &ObjectStorageSettings,
+    variables: Vec<(String, String)>,
+    options: ClientOptions,
+) -> Result<Arc<dyn ObjectStore>, String> {
+    let mut builder = GoogleCloudStorageBuilder::from_env();
+    for (name, value) in variables {
+        let key: GoogleConfigKey = name.to_ascii_lowercase().parse().map_err(|_| unknown(&name))?;
+        builder = builder.with_config(key, value);
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_base_url(endpoint);
+    }
+    let store = builder
+        .with_bucket_name(&settings.bucket.name)
+        .with_client_options(options)
+        .with_retry(once())
+        .build();
+    store
+        .map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+        .map_err(|_| unusable(Kind::Google))
+}
+
+fn azure(
+    settings: &ObjectStorageSettings,
+    variables: Vec<(String, String)>,
+    options: ClientOptions,
+) -> Result<Arc<dyn ObjectStore>, String> {
+    let mut builder = MicrosoftAzureBuilder::from_env();
+    for (name, value) in variables {
+        let key: AzureConfigKey = name.to_ascii_lowercase().parse().map_err(|_| unknown(&name))?;
+        builder = builder.with_config(key, value);
+    }
+    if let Some(account) = &settings.account {
+        builder = builder.with_account(account);
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+    }
+    let store = builder
+        .with_container_name(&settings.bucket.name)
+        .with_client_options(options)
+        .with_retry(once())
+        .build();
+    store
+        .map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+        .map_err(|_| unusable(Kind::Azure))
+}
+
+fn options(settings: &ObjectStorageSettings) -> Result<ClientOptions, String> {
+    let mut options = ClientOptions::new()
+        .with_user_agent(HeaderValue::from_static(concat!(
+            "oidc-issuer/",
+            env!("CARGO_PKG_VERSION")
+        )))
+        .with_connect_timeout(TIMEOUT)
+        .with_timeout(TIMEOUT);
+    if let Some(endpoint) = &settings.endpoint {
+        // Validated: plain http is on loopback only.
+        options = options.with_allow_http(endpoint.starts_with("http://"));
+    }
+    if let Some(file) = &settings.ca_file {
+        let unusable = |reason: String| format!("caFile {} cannot be used: {reason}", file.display());
+        let pem = local::read(file, MAX_CA).map_err(|error| unusable(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem)
+            .ok()
+            .filter(|found| !found.is_empty())
+            .ok_or_else(|| unusable("it holds no certificate in PEM".into()))?;
+        for certificate in certificates {
+            options = options.with_root_certificate(certificate);
+        }
+    }
+    Ok(options)
+}
+
+/// One more try within the bound of what is done, for a connection that was closed while it rested.
+fn once() -> RetryConfig {
+    RetryConfig {
+        max_retries: 1,
+        retry_timeout: TIMEOUT,
+        ..RetryConfig::default()
+    }
+}
+
+/// The variables in a file, a line each: `AWS_ACCESS_KEY_ID=…`. `Err` never says a value.
+fn credentials(file: &FilePath, bucket: &Bucket) -> Result<Vec<(String, String)>, String> {
+    let unusable = |reason: String| format!("credentialsFile {} cannot be used: {reason}", file.display());
+    let octets = local::read(file, MAX_CREDENTIALS).map_err(|error| unusable(error.to_string()))?;
+    let text = std::str::from_utf8(&octets).map_err(|_| unusable("it is not UTF-8 text".into()))?;
+    check_credentials(text, bucket).map_err(unusable)
+}
+
+/// The variables in a text. `Err` never says a value.
+pub(super) fn check_credentials(text: &str, bucket: &Bucket) -> Result<Vec<(String, String)>, String> {
+    let prefix = bucket.kind.variables();
+    let mut variables = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        match line.split_once('=') {
+            Some((name, value)) if name.trim().starts_with(prefix) => {
+                let value = value.trim().trim_matches(['"', '\'']);
+                variables.push((name.trim().to_owned(), value.to_owned()));
+            }
+            _ => {
+                return Err(format!(
+                    "line {} is not {prefix}NAME=VALUE, a variable of this kind of storage",
+                    index + 1
+                ));
+            }
+        }
+    }
+    Ok(variables)
+}
+
+fn unknown(name: &str) -> String {
+    let known = name
+        .chars()
+        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let name = if known { name } else { "a name" };
+    format!("credentialsFile: {name} means nothing to this kind of storage")
+}
+
+/// The message of the library may hold parts of credentials.
+fn unusable(kind: Kind) -> String {
+    let needs = match kind {
+        Kind::S3 => {
+            "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN, or the \
+             identity of the machine"
+        }
+        Kind::Google => {
+            "GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERVICE_ACCOUNT, or the identity of the machine"
+        }
+        Kind::Azure => {
+            "the account, and AZURE_STORAGE_ACCOUNT_KEY, AZURE_FEDERATED_TOKEN_FILE with AZURE_CLIENT_ID and \
+             AZURE_TENANT_ID, or the identity of the machine"
+        }
+    };
+    format!("its settings and credentials do not lead to a client. Check them: {needs}")
+}
