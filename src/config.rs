@@ -12,6 +12,7 @@ mod overlay;
 mod problem;
 mod schema;
 mod sources;
+mod store;
 mod tree;
 
 use std::net::SocketAddr;
@@ -29,12 +30,15 @@ use crate::edge::{Limits, ListenerSettings, TlsSettings};
 use crate::issuer::IssuerSettings;
 use crate::publication;
 use crate::source::SourceSettings;
+use crate::store::StoreSettings;
 
 /// Everything `serve` runs by, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// At least one.
     pub issuers: Vec<IssuerSettings>,
+    /// Where ledgers are kept.
+    pub store: StoreSettings,
     /// At least one.
     pub listeners: Vec<ListenerSettings>,
     /// The admin listener.
@@ -71,6 +75,7 @@ impl Settings {
     /// What of `new` cannot take the place of these settings while the process runs.
     pub fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
         [
+            ("store", self.store != new.store),
             ("listeners", self.listeners != new.listeners),
             ("admin.address", self.admin != new.admin),
             ("stateDir", self.state_dir != new.state_dir),
@@ -82,7 +87,7 @@ impl Settings {
         .collect()
     }
 
-    /// Whether something is kept in the state folder: the embedded key, a self-signed certificate.
+    /// Whether something is kept in the state folder: ledgers, the embedded key, a self-signed certificate.
     pub fn keeps_state(&self) -> bool {
         let embedded = self
             .issuers
@@ -93,7 +98,11 @@ impl Settings {
             .listeners
             .iter()
             .any(|listener| matches!(listener.tls, Some(TlsSettings::SelfSigned { .. })));
-        embedded || self_signed
+        let ledgers = self
+            .store
+            .folder()
+            .is_some_and(|folder| folder.starts_with(&self.state_dir));
+        ledgers || embedded || self_signed
     }
 }
 
@@ -210,13 +219,14 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
         state: state_dir.as_deref().unwrap_or(default_state),
     };
     let issuers = read_issuers(&root, folders);
-    store(&root);
+    let store = store::read(&root, folders);
     let listeners = listeners::read(&root, folders);
     let admin = listeners::admin(&root, listeners.as_deref().unwrap_or_default());
     let logging = logging(&root);
     let limits = limits::read(&root);
     Some(Settings {
         issuers: issuers?,
+        store: store?,
         listeners: listeners?,
         admin: admin?,
         state_dir: state_dir?,
@@ -252,14 +262,6 @@ fn read_issuers(root: &Mapping<'_>, folders: Folders<'_>) -> Option<Vec<IssuerSe
         }
     }
     Some(read.into_iter().map(|(_, issuer)| issuer).collect())
-}
-
-fn store(root: &Mapping<'_>) {
-    if let Some(field) = root.get("store")
-        && let Some(store) = field.mapping(&schema::STORE).given()
-    {
-        store.read("memory", |field| field.mapping(&schema::MEMORY));
-    }
 }
 
 fn logging(root: &Mapping<'_>) -> Option<Logging> {

@@ -16,11 +16,13 @@ mod issuer;
 mod process;
 mod register;
 mod rows;
+mod store;
 
 pub use build::{COMMIT, RUSTC, VERSION};
 pub use edge::{EdgeMetrics, Endpoint, HandshakeFailure, ListenerMetrics, OpenConnection, RefusedConnection};
 pub use issuer::IssuerMetrics;
 pub use prometheus::{Error, TEXT_FORMAT};
+pub use store::{SharedStoreState, StoreState};
 
 /// All metrics of one process. Cheap to clone: every clone counts into the same metrics.
 #[derive(Clone, Debug)]

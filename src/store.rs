@@ -13,15 +13,17 @@ mod shared;
 mod tracker;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};
 pub use settings::{KubernetesSettings, ObjectStorageSettings, StoreSettings};
+pub(crate) use shared::kubernetes::is_label;
 pub use shared::objects::Bucket;
 
-use crate::ring::Ledger;
+use copy::LocalCopy;
+use shared::Shared;
 
 /// Why octets are not the ledger that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,26 +34,53 @@ pub enum Fault {
     Refused(String),
 }
 
-/// The ledgers of this process, by issuer. Cheap to clone: every clone has the same ledgers.
-#[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<HashMap<String, Ledger>>>);
+/// Where the ledgers of this process are kept. Cheap to clone: every clone has the same ledgers.
+#[derive(Clone, Debug)]
+pub struct Stores(Arc<Inner>);
 
-impl Memory {
-    /// The ledger of an issuer; an empty one where there is none yet.
-    pub fn load(&self, issuer: &str) -> Ledger {
-        self.locked().get(issuer).cloned().unwrap_or_default()
+#[derive(Debug)]
+struct Inner {
+    settings: StoreSettings,
+    folder: Option<Arc<Folder>>,
+    replicas: Mutex<HashMap<String, Replica>>,
+}
+
+impl Stores {
+    /// Ledgers that end with the process.
+    pub fn memory() -> Self {
+        Self::new(StoreSettings::Memory, None)
     }
 
-    /// Keeps a ledger.
-    pub fn save(&self, issuer: &str, ledger: &Ledger) {
-        let mut all = self.locked();
-        if all.get(issuer) != Some(ledger) {
-            all.insert(issuer.to_owned(), ledger.clone());
-        }
+    /// Takes the folder on this machine, where there is one. Nothing else is done: a shared store may be down.
+    pub fn open(settings: StoreSettings) -> Result<Self, LockError> {
+        let folder = settings.folder().map(Folder::open).transpose()?;
+        Ok(Self::new(settings, folder))
     }
 
-    /// Ledgers are replaced as a whole, so a panic elsewhere leaves them so.
-    fn locked(&self) -> MutexGuard<'_, HashMap<String, Ledger>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(settings: StoreSettings, folder: Option<Arc<Folder>>) -> Self {
+        Self(Arc::new(Inner {
+            settings,
+            folder,
+            replicas: Mutex::default(),
+        }))
+    }
+
+    /// The ledger of an issuer: the same one for as long as the process lives, whatever becomes of the issuer's task.
+    /// Within a tokio runtime.
+    pub fn replica(&self, issuer: &str) -> Replica {
+        let Inner {
+            settings,
+            folder,
+            replicas,
+        } = &*self.0;
+        // Entries are added as a whole, so a panic elsewhere leaves them so.
+        let mut replicas = replicas.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || {
+            let local = folder
+                .as_ref()
+                .map(|folder| LocalCopy::new(folder.ledger(issuer)));
+            Replica::new(issuer, local, Shared::of(settings, issuer))
+        };
+        replicas.entry(issuer.to_owned()).or_insert_with(made).clone()
     }
 }

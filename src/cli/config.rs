@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -14,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
 use crate::edge::{EdgeError, ListenerSettings, TlsSettings, check_certificate};
 use crate::source::{SourceSettings, shown};
+use crate::store::StoreSettings;
 
 /// Check a configuration
 #[derive(Debug, Args)]
@@ -112,6 +114,7 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "listens on {}", describe_listener(&listener))?;
         }
         writeln!(f, "metrics and health on {}", settings.admin)?;
+        writeln!(f, "ledgers in {}", describe_store(&settings.store))?;
         if settings.keeps_state() {
             writeln!(f, "state in {}", settings.state_dir.display())?;
         }
@@ -135,6 +138,27 @@ pub(super) fn describe(source: &SourceSettings) -> String {
         SourceSettings::Embedded(_) => {
             "a signing key of its own (for trying the service, not for production)".to_owned()
         }
+    }
+}
+
+/// A store in a few words.
+pub(super) fn describe_store(store: &StoreSettings) -> String {
+    let copy = |folder: &Path| format!("with a copy in {}", folder.display());
+    match store {
+        StoreSettings::Memory => "memory: a restart forgets the keys that have left".to_owned(),
+        StoreSettings::File { folder } => format!("files in {}", folder.display()),
+        StoreSettings::Kubernetes { shared, folder } => {
+            let namespace = match &shared.namespace {
+                Some(namespace) => format!("namespace {namespace}"),
+                None => "the namespace of this pod".to_owned(),
+            };
+            format!(
+                "ConfigMaps {}-* in {namespace}, {}",
+                shared.name_prefix,
+                copy(folder)
+            )
+        }
+        StoreSettings::ObjectStorage { shared, folder } => format!("{}, {}", shared.bucket, copy(folder)),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::config::Settings;
 use crate::edge::{Edge, TlsSettings};
 use crate::issuer::{Issuers, Shared};
 use crate::metrics::{Metrics, VERSION};
+use crate::store::{LockError, Stores};
 
 /// Publish the keys of one or more clusters over HTTPS
 ///
@@ -90,6 +91,7 @@ async fn serve(
         catalog: Arc::clone(&catalog),
         metrics: metrics.clone(),
         clock: clock.clone(),
+        stores: Stores::open(settings.store.clone()).map_err(|cause| Failure::failed(cannot_keep(&cause)))?,
     };
     let issuers = Issuers::start(shared, settings.issuers.clone());
     metrics.config_loaded(clock.now());
@@ -138,6 +140,17 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
+fn cannot_keep(cause: &LockError) -> anyhow::Error {
+    match cause {
+        LockError::Locked { .. } => {
+            anyhow!("the folder of the ledgers {cause}: stop that process, or give each a folder of its own")
+        }
+        LockError::Unusable { .. } => anyhow!(
+            "the folder of the ledgers {cause}; name one that this user may write as store.file.folder or --state-dir"
+        ),
+    }
+}
+
 fn ended_early(part: &str, ended: Result<(), JoinError>) -> Failure {
     let error = ended
         .err()
@@ -157,6 +170,7 @@ fn announce(asked: &Asked, settings: &Settings, addresses: &[std::net::SocketAdd
             tracing::info!(issuer = %url, "{url} publishes the keys of {}", super::config::describe(&source.settings));
         }
     }
+    tracing::info!("ledgers in {}", super::config::describe_store(&settings.store));
     for (listener, address) in settings.listeners.iter().zip(addresses) {
         let kind = if listener.tls.is_some() {
             "HTTPS"

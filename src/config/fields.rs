@@ -279,9 +279,6 @@ impl<'a> Mapping<'a> {
 /// Names that later releases have: refused, and said so.
 fn not_in_this_release(table: &str, name: &str) -> Option<&'static str> {
     match (table, name) {
-        ("store", "file" | "kubernetes" | "objectStorage") => {
-            Some("is not in this release: ledgers live in memory (`store: {memory: {}}`, the default)")
-        }
         ("issuers[].sources[]", "secret") => Some(
             "is not in this release: mount the Secret and name its files under `files`, or use `apiServer` or `jwks`",
         ),

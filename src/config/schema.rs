@@ -76,8 +76,35 @@ pub(super) static CACHE_DISCOVERY: Table = table(
     "issuers[].cache.discovery",
     &["maxAge", "staleWhileRevalidate", "staleIfError"],
 );
-pub(super) static STORE: Table = table("store", &["memory"]);
+pub(super) static STORE: Table = table("store", &["memory", "file", "kubernetes", "objectStorage"]);
 pub(super) static MEMORY: Table = table("store.memory", &[]);
+pub(super) static FILE: Table = table("store.file", &["folder"]);
+pub(super) static KUBERNETES: Table = table(
+    "store.kubernetes",
+    &[
+        "namespace",
+        "namePrefix",
+        "kubeconfig",
+        "context",
+        "allowExec",
+        "server",
+        "caFile",
+        "tokenFile",
+        "tlsServerName",
+        "timeout",
+    ],
+);
+pub(super) static OBJECT_STORAGE: Table = table(
+    "store.objectStorage",
+    &[
+        "url",
+        "endpoint",
+        "region",
+        "account",
+        "caFile",
+        "credentialsFile",
+    ],
+);
 pub(super) static LISTENER: Table = table("listeners[]", &["address", "tls", "hsts"]);
 pub(super) static TLS: Table = table("listeners[].tls", &["certFile", "keyFile", "selfSigned"]);
 pub(super) static SELF_SIGNED: Table = table("listeners[].tls.selfSigned", &["names"]);
@@ -111,6 +138,9 @@ pub(super) static TABLES: &[&Table] = &[
     &CACHE_DISCOVERY,
     &STORE,
     &MEMORY,
+    &FILE,
+    &KUBERNETES,
+    &OBJECT_STORAGE,
     &LISTENER,
     &TLS,
     &SELF_SIGNED,

@@ -92,7 +92,11 @@ pub(super) fn read(
 }
 
 fn api_server(field: &Field<'_>, folders: Folders<'_>) -> Option<ApiServerSettings> {
-    let mapping = field.mapping(&schema::API_SERVER).given()?;
+    Some(access(&field.mapping(&schema::API_SERVER).given()?, folders))
+}
+
+/// How an API server is reached: fields that a source and a store have in common.
+pub(super) fn access(mapping: &Mapping<'_>, folders: Folders<'_>) -> ApiServerSettings {
     let path = |name| mapping.read(name, |field| folders.path(field)).given();
     let text = |name| mapping.read(name, Field::text).given();
     let settings = ApiServerSettings {
@@ -105,7 +109,7 @@ fn api_server(field: &Field<'_>, folders: Folders<'_>) -> Option<ApiServerSettin
         ca_file: path("caFile"),
         token_file: path("tokenFile"),
         tls_server_name: text("tlsServerName"),
-        timeout: timeout(&mapping),
+        timeout: timeout(mapping),
     };
     for name in ["context", "allowExec"] {
         if let (Some(field), None) = (mapping.get(name), mapping.get("kubeconfig")) {
@@ -115,7 +119,7 @@ fn api_server(field: &Field<'_>, folders: Folders<'_>) -> Option<ApiServerSettin
     if let (Some(field), Some(_)) = (mapping.get("server"), mapping.get("kubeconfig")) {
         field.refuse::<()>("is what the kubeconfig says: leave this out, or leave `kubeconfig` out");
     }
-    Some(settings)
+    settings
 }
 
 fn files(field: &Field<'_>, folders: Folders<'_>) -> Option<FilesSettings> {

@@ -1,5 +1,6 @@
 mod documentation;
 mod overlay;
+mod store;
 
 use std::path::Path;
 
@@ -214,7 +215,6 @@ fn what_is_not_in_this_release_is_said_so() {
         ("  newKeys: approve", "issuers[0].newKeys"),
         ("  confirmation: 10m", "issuers[0].confirmation"),
         ("  confirmation: manual", "issuers[0].confirmation"),
-        ("store: {kubernetes: {}}", "store.kubernetes"),
     ] {
         assert_refused(&issuer_with(fields), path, "is not in this release");
     }
@@ -371,7 +371,7 @@ fn a_new_issuer_needs_no_restart_but_a_new_listener_does() {
     ));
     assert_eq!(
         old.needing_restart(&other),
-        ["listeners", "admin.address", "stateDir"]
+        ["store", "listeners", "admin.address", "stateDir"]
     );
 }
 

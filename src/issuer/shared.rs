@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::publication::IssuerUrl;
+use crate::store::Stores;
 
 /// What all issuers have in common.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The time of day.
     pub clock: Clock,
+    /// Where their ledgers are kept.
+    pub stores: Stores,
 }
 
 /// How far the issuers are: what `/readyz` waits for.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -12,13 +13,14 @@ use super::guard::{Work, restarted};
 use super::shared::{Published, Shared};
 use super::task::{Issuer, Parts};
 use crate::catalog::{Route, Slot};
-use crate::store::Memory;
+
+/// How long a reload waits for an issuer to publish what its ledger says: a little more than a store that hangs takes.
+const STARTS_WITHIN: Duration = Duration::from_millis(2500);
 
 /// The issuers of the process, each with a task of its own: one issuer's trouble never touches another.
 #[derive(Debug)]
 pub struct Issuers {
     shared: Shared,
-    ledgers: Memory,
     /// In the order of the configuration.
     running: Vec<Running>,
     published: watch::Sender<Published>,
@@ -43,7 +45,6 @@ impl Issuers {
         let (published, _) = watch::channel(Published { waiting, any: false });
         let mut issuers = Self {
             shared,
-            ledgers: Memory::default(),
             running: Vec::new(),
             published,
         };
@@ -116,8 +117,8 @@ impl Issuers {
 
     async fn run_and_wait(&self, settings: IssuerSettings, slot: Arc<Slot>) -> Running {
         let mut running = self.run(Arc::new(settings), slot);
-        // Fails where the task panicked, which was logged.
-        let _ = (&mut running.started).await;
+        // Fails where the task panicked, which was logged; a store that does not answer must not hold up the others.
+        let _ = tokio::time::timeout(STARTS_WITHIN, &mut running.started).await;
         running
     }
 
@@ -125,7 +126,6 @@ impl Issuers {
         let parts = Parts {
             settings: Arc::clone(&settings),
             shared: self.shared.clone(),
-            ledgers: self.ledgers.clone(),
             slot: Arc::clone(&slot),
             published: self.published.clone(),
         };
@@ -151,7 +151,7 @@ impl Issuers {
 /// `tell` is dropped when what the ledger says was published.
 fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
     Box::pin(async move {
-        let issuer = Issuer::new(parts);
+        let issuer = Issuer::open(parts).await;
         drop(tell);
         issuer.run().await;
     })

@@ -18,9 +18,9 @@ use crate::catalog::Slot;
 use crate::key::Quarantined;
 use crate::metrics::IssuerMetrics;
 use crate::publication;
-use crate::ring::{KeySet, Refused, Ring, SourceId};
+use crate::ring::{KeySet, Ledger, Refused, Ring, SourceId};
 use crate::source::{Asked, Cause, ReadError};
-use crate::store::Memory;
+use crate::store::{Found, Replica};
 
 /// The clock may jump while we sleep: the time is looked at this often.
 const LOOK: Duration = Duration::from_secs(30);
@@ -30,15 +30,15 @@ const LOOK: Duration = Duration::from_secs(30);
 pub(super) struct Parts {
     pub(super) settings: Arc<IssuerSettings>,
     pub(super) shared: Shared,
-    pub(super) ledgers: Memory,
     pub(super) slot: Arc<Slot>,
     pub(super) published: watch::Sender<Published>,
 }
 
-/// The state of one issuer. Nothing here waits.
+/// The state of one issuer. Nothing here waits, but for the local copy of its ledger: a second at most.
 #[derive(Debug)]
 pub(super) struct Issuer {
     parts: Parts,
+    replica: Replica,
     name: String,
     sources: Vec<SourceState>,
     ring: Ring,
@@ -59,8 +59,20 @@ struct SourceState {
 }
 
 impl Issuer {
-    /// Takes up the ledger, and publishes at once what it says.
-    pub(super) fn new(parts: Parts) -> Self {
+    /// Waits for the ledger, and publishes at once what it says.
+    pub(super) async fn open(parts: Parts) -> Self {
+        let name = parts.settings.profile.issuer.as_str();
+        let replica = parts.shared.stores.replica(name);
+        let metrics = parts.shared.metrics.issuer(name);
+        let asked = replica.clone();
+        metrics.kept(move || asked.state());
+        let ledger = replica.open().await;
+        let mut issuer = Self::new(parts, replica, metrics, ledger);
+        issuer.settle(issuer.parts.shared.clock.now()).await;
+        issuer
+    }
+
+    fn new(parts: Parts, replica: Replica, metrics: IssuerMetrics, ledger: Ledger) -> Self {
         let IssuerSettings {
             profile,
             sources,
@@ -76,16 +88,13 @@ impl Issuer {
             .iter()
             .cloned()
             .zip(sources.iter().map(|source| source.confirmation));
-        let ring = Ring::new(
-            rules.clone(),
-            confirmations,
-            parts.ledgers.load(profile.issuer.as_str()),
-        );
+        let ring = Ring::new(rules.clone(), confirmations, ledger);
         let name = profile.issuer.as_str().to_owned();
-        let metrics = parts.shared.metrics.issuer(&name);
         metrics.sources(&ids);
         let sources = ids.into_iter().map(SourceState::new).collect();
-        let mut issuer = Self {
+        Self {
+            parts,
+            replica,
             name,
             sources,
             ring,
@@ -93,26 +102,42 @@ impl Issuer {
             held: Held::default(),
             is_written: false,
             metrics,
-            parts,
-        };
-        issuer.settle(issuer.parts.shared.clock.now());
-        issuer
+        }
     }
 
-    /// Reads the sources, and does what follows from it, until it is dropped.
+    /// Reads the sources and the shared store, and does what follows from it, until it is dropped.
     pub(super) async fn run(mut self) {
         let (readings, mut heard) = mpsc::channel(16);
-        let mut readers = JoinSet::new();
+        let (found, mut merges) = mpsc::channel(1);
+        let mut tasks = JoinSet::new();
         for order in self.orders() {
-            readers.spawn(read_guarded(self.name.clone(), order, readings.clone()));
+            tasks.spawn(read_guarded(self.name.clone(), order, readings.clone()));
         }
+        let refresh = self.parts.settings.refresh.try_into().unwrap_or_default();
+        tasks.spawn(follow_guarded(
+            self.name.clone(),
+            self.replica.clone(),
+            refresh,
+            found,
+        ));
         loop {
             let now = self.parts.shared.clock.now();
             tokio::select! {
-                Some(reading) = heard.recv() => self.heard(reading, self.parts.shared.clock.now()),
-                () = tokio::time::sleep(self.until_next_change(now)) => self.settle(self.parts.shared.clock.now()),
+                Some(reading) = heard.recv() => self.heard(reading, self.parts.shared.clock.now()).await,
+                Some(found) = merges.recv() => self.merge(found, self.parts.shared.clock.now()).await,
+                () = tokio::time::sleep(self.until_next_change(now)) => {
+                    self.settle(self.parts.shared.clock.now()).await;
+                }
             }
         }
+    }
+
+    /// Another replica knows something.
+    async fn merge(&mut self, found: Found, now: Timestamp) {
+        self.ring.adopt(&found.ledger, now);
+        self.settle(now).await;
+        // Fails where nobody follows the store any more.
+        let _ = found.merged.send(());
     }
 
     fn orders(&self) -> Vec<Order> {
@@ -138,7 +163,7 @@ impl Issuer {
     }
 
     /// A source was read.
-    pub(super) fn heard(&mut self, Reading { source, outcome }: Reading, now: Timestamp) {
+    async fn heard(&mut self, Reading { source, outcome }: Reading, now: Timestamp) {
         let Some(state) = self.sources.get_mut(source) else {
             return;
         };
@@ -163,7 +188,7 @@ impl Issuer {
             now,
         );
         self.log_read(source, outcome.as_ref().copied(), now);
-        self.settle(now);
+        self.settle(now).await;
     }
 
     fn log_read(&mut self, source: usize, outcome: Result<(), &ReadError>, now: Timestamp) {
@@ -189,11 +214,12 @@ impl Issuer {
     }
 
     /// Brings what is published in line with the ring.
-    fn settle(&mut self, now: Timestamp) {
+    async fn settle(&mut self, now: Timestamp) {
         let key_set = self.ring.key_set(now);
         // Kept before it is shown: what was ever published must be remembered.
-        self.parts.ledgers.save(&self.name, self.ring.ledger());
+        self.replica.keep(self.ring.ledger()).await;
         self.publish(&key_set, now);
+        self.replica.share(self.ring.ledger());
         for event in changes(&self.key_set, &key_set) {
             event.log(&self.name);
         }
@@ -248,6 +274,16 @@ impl SourceState {
             quarantined: Vec::new(),
         }
     }
+}
+
+/// Follows the shared store.
+async fn follow_guarded(issuer: String, replica: Replica, refresh: Duration, found: mpsc::Sender<Found>) {
+    let what = format!("following the store of issuer {issuer}");
+    let start = || -> Work {
+        let (replica, found) = (replica.clone(), found.clone());
+        Box::pin(async move { replica.follow(refresh, found).await })
+    };
+    restarted(&what, &CancellationToken::new(), start).await;
 }
 
 /// Reads a source; should that panic, it counts as a failed read.

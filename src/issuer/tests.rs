@@ -15,6 +15,7 @@ use crate::key::parse_file;
 use crate::metrics::Metrics;
 use crate::publication::{CachePolicy, IssuerUrl, JwksUri, Publication};
 use crate::source::FilesSettings;
+use crate::store::Stores;
 
 const A: &str = "https://oidc.example.com/a";
 const B: &str = "https://oidc.example.com/b";
@@ -45,6 +46,7 @@ impl House {
             catalog: Arc::new(Catalog::default()),
             metrics: Metrics::new(clock.now()),
             clock,
+            stores: Stores::memory(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),

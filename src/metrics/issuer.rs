@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderValue;
 use jiff::Timestamp;
 
+use super::store::{Ask, StoreState};
 use crate::key::Algorithm;
 use crate::publication::{Document, Publication};
 use crate::ring::{KeySet, KeyState, SourceId};
@@ -94,6 +95,11 @@ impl IssuerMetrics {
         state.published = Some(published);
     }
 
+    /// Its ledger tells how it is kept.
+    pub fn kept(&self, ask: impl Fn() -> StoreState + Send + Sync + 'static) {
+        locked(&self.state).store = Some(Ask(Arc::new(ask)));
+    }
+
     /// The issuer is gone: its rows are no longer exported, whatever is still counted here.
     pub fn removed(&self) {
         let mut all = locked(&self.all.0);
@@ -118,6 +124,7 @@ pub(super) struct State {
     pub(super) sources: BTreeMap<Arc<str>, SourceState>,
     pub(super) quarantined: BTreeMap<&'static str, u64>,
     pub(super) published: Option<Published>,
+    pub(super) store: Option<Ask>,
 }
 
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use prometheus::proto::MetricFamily;
 use super::family::Family;
 use super::issuer::{DocumentRow, Issuers, Published, SourceState, State};
 use super::register::seconds;
+use super::store::StoreRows;
 use crate::ring::KeyState;
 
 /// Some verifiers read no more keys than this of a set (AWS ALB, OCI API Gateway).
@@ -34,6 +35,7 @@ struct Rows {
     key_info: Family,
     first_seen: Family,
     leaves: Family,
+    store: StoreRows,
 }
 
 impl Rows {
@@ -82,6 +84,7 @@ impl Rows {
                 "oidc_issuer_key_leaves_timestamp_seconds",
                 "When a retained key leaves the published set.",
             ),
+            store: StoreRows::new(),
         }
     }
 
@@ -97,6 +100,9 @@ impl Rows {
             .row(&[("issuer", issuer)], flag(state.published.is_some()));
         if let Some(published) = &state.published {
             self.publication(issuer, published);
+        }
+        if let Some(ask) = &state.store {
+            self.store.issuer(issuer, ask);
         }
     }
 
@@ -183,10 +189,11 @@ impl Rows {
         ]
         .into_iter()
         .filter_map(Family::finish)
+        .chain(self.store.into_families())
     }
 }
 
-fn flag(set: bool) -> f64 {
+pub(super) fn flag(set: bool) -> f64 {
     if set { 1.0 } else { 0.0 }
 }
 
@@ -194,6 +201,6 @@ fn flag(set: bool) -> f64 {
     clippy::cast_precision_loss,
     reason = "no counter here passes 2^53 in the life of a machine"
 )]
-fn count(of: u64) -> f64 {
+pub(super) fn count(of: u64) -> f64 {
     of as f64
 }

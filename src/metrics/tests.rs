@@ -83,6 +83,11 @@ fn everything() -> Metrics {
     issuer.read(&source("sources[0].files"), Ok(()), at(1));
     issuer.quarantined([("weak_rsa", 1)].into());
     publish(&issuer, &key_set([listed(key("a", 1)), retained(key("b", 2))]), 1);
+    issuer.kept(|| StoreState {
+        is_durable: Some(true),
+        shared: Some(SharedStoreState::default()),
+        ..StoreState::default()
+    });
     metrics
 }
 

@@ -19,6 +19,7 @@ use super::file::Unusable;
 use super::opening::{Opening, Said, judge, opening};
 use super::shared::{Content, Read, SaveError, Shared, StoreError, Stored};
 use super::tracker::{Seen, Step, Tracker};
+use crate::metrics::{SharedStoreState, StoreState};
 use crate::ring::Ledger;
 
 /// How long the start waits for each place; then the other one is enough.
@@ -106,9 +107,8 @@ impl Replica {
         }))
     }
 
-    /// The ledger to start with. Waits until there is one to be had, or a store has said that there is none; `waiting`
-    /// is told why, each time.
-    pub async fn open(&self, waiting: impl Fn(&Status)) -> Ledger {
+    /// The ledger to start with. Waits until there is one to be had, or a store has said that there is none.
+    pub async fn open(&self) -> Ledger {
         // The issuer's task starts anew after a reload, or a panic.
         if let Some(ledger) = self.newest().clone() {
             return ledger;
@@ -130,7 +130,6 @@ impl Replica {
                     "nothing is published before the ledger is read, both documents answer 503: {reason}"
                 );
             }
-            waiting(&self.status().clone());
             sleep(pause).await;
             pause = (pause * 2).min(AGAIN.1);
             within = AT_WORK;
@@ -272,6 +271,27 @@ impl Replica {
             self.durable(Ok(()));
         }
         self.status().clone()
+    }
+
+    /// The same, for metrics.
+    pub fn state(&self) -> StoreState {
+        let status = self.status_now();
+        StoreState {
+            is_open: self.newest().is_some(),
+            lost: status.lost,
+            is_durable: self.0.local.is_some().then_some(status.not_durable.is_none()),
+            shared: self.0.shared.is_some().then(|| SharedStoreState {
+                is_reachable: status.unreachable.is_none() && status.reached.is_some(),
+                lag: status
+                    .behind_since
+                    .map(|since| since.elapsed())
+                    .unwrap_or_default(),
+                reads: status.reads,
+                writes: status.writes,
+                conflicts: status.conflicts,
+                failures: status.failures,
+            }),
+        }
     }
 
     /// Follows the shared store until it is dropped, or nobody listens to `found`: reads it at every refresh, and

@@ -1,6 +1,6 @@
 //! Where ledgers are kept, as configured and validated.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::shared::objects::Bucket;
 use crate::source::ApiServerSettings;
@@ -29,6 +29,18 @@ pub enum StoreSettings {
         /// The copies of this replica.
         folder: PathBuf,
     },
+}
+
+impl StoreSettings {
+    /// The folder on this machine.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Memory => None,
+            Self::File { folder } | Self::Kubernetes { folder, .. } | Self::ObjectStorage { folder, .. } => {
+                Some(folder)
+            }
+        }
+    }
 }
 
 /// A bucket or container.

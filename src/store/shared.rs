@@ -11,6 +11,8 @@ use kubernetes::ConfigMap;
 use object_store::UpdateVersion;
 use objects::Object;
 
+use super::StoreSettings;
+
 /// Where all replicas keep one issuer's ledger.
 #[derive(Debug)]
 pub(super) enum Shared {
@@ -95,6 +97,19 @@ impl StoreError {
 }
 
 impl Shared {
+    /// The shared store of an issuer, if the settings name one.
+    pub(super) fn of(settings: &StoreSettings, issuer: &str) -> Option<Self> {
+        match settings {
+            StoreSettings::Memory | StoreSettings::File { .. } => None,
+            StoreSettings::Kubernetes { shared, .. } => {
+                Some(Self::Kubernetes(Box::new(ConfigMap::new(shared, issuer))))
+            }
+            StoreSettings::ObjectStorage { shared, .. } => {
+                Some(Self::Objects(Box::new(Object::new(shared, issuer))))
+            }
+        }
+    }
+
     /// Where it is, for a person.
     pub(super) fn place(&self) -> String {
         match self {

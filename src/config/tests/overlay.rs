@@ -108,7 +108,7 @@ fn only_the_listeners_that_flags_name_are_opened() {
     .unwrap();
     assert_eq!(settings.listeners.len(), 1);
     assert!(settings.listeners[0].tls.is_none());
-    assert!(!settings.keeps_state());
+    assert!(settings.keeps_state(), "the ledgers");
 
     let yaml = format!(
         "{MINIMAL}listeners: [{{address: \":1\", tls: {{certFile: a, keyFile: b}}}}, {{address: \":2\"}}]\n"

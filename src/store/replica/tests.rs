@@ -22,7 +22,7 @@ struct Running {
 impl Running {
     async fn start(folder: Option<&Path>, store: Option<&Fake>) -> Self {
         let replica = replica(folder, store);
-        let ledger = Arc::new(Mutex::new(replica.open(|_| {}).await));
+        let ledger = Arc::new(Mutex::new(replica.open().await));
         replica.share(&ledger.lock().unwrap());
         let mut tasks = tokio::task::JoinSet::new();
         let (found, mut hears) = mpsc::channel::<Found>(1);
@@ -76,10 +76,10 @@ async fn until(what: &str, so: impl Fn() -> bool) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn without_a_store_a_ledger_lives_in_memory() {
     let replica = replica(None, None);
-    assert!(replica.open(|_| {}).await.is_empty());
+    assert!(replica.open().await.is_empty());
     replica.keep(&ledger(&["a"])).await;
     assert_eq!(
-        replica.open(|_| {}).await,
+        replica.open().await,
         ledger(&["a"]),
         "a task that starts anew finds it"
     );
@@ -90,17 +90,14 @@ async fn without_a_store_a_ledger_lives_in_memory() {
 async fn the_local_copy_outlives_the_process() {
     let home = tempfile::tempdir().unwrap();
     let first = replica(Some(home.path()), None);
-    first.open(|_| {}).await;
+    first.open().await;
     first.keep(&ledger(&["a"])).await;
     assert_eq!(first.status_now().not_durable, None);
     drop(first);
     while Folder::open(home.path()).is_err() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(
-        replica(Some(home.path()), None).open(|_| {}).await,
-        ledger(&["a"])
-    );
+    assert_eq!(replica(Some(home.path()), None).open().await, ledger(&["a"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +184,7 @@ async fn a_replica_without_a_copy_waits_for_the_store() {
     let replica = replica(None, Some(&store));
     let opening = tokio::spawn({
         let replica = replica.clone();
-        async move { replica.open(|_| {}).await }
+        async move { replica.open().await }
     });
     sleep(Duration::from_secs(100)).await;
     assert!(!opening.is_finished());
@@ -235,13 +232,13 @@ async fn a_copy_is_made_of_what_the_store_had() {
     let home = tempfile::tempdir().unwrap();
     let store = Fake::holding(document(&["a"]));
     let first = replica(Some(home.path()), Some(&store));
-    first.open(|_| {}).await;
+    first.open().await;
     drop(first);
     while Folder::open(home.path()).is_err() {
         tokio::task::yield_now().await;
     }
     let alone = replica(Some(home.path()), None);
-    assert_eq!(alone.open(|_| {}).await, ledger(&["a"]));
+    assert_eq!(alone.open().await, ledger(&["a"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,7 +300,7 @@ async fn another_issuers_ledger_at_the_start_stops_the_issuer_until_it_is_gone()
     let replica = replica(None, Some(&store));
     let opening = tokio::spawn({
         let replica = replica.clone();
-        async move { replica.open(|_| {}).await }
+        async move { replica.open().await }
     });
     sleep(Duration::from_secs(30)).await;
     let waits = replica.status_now().waits.expect("it waits");

@@ -257,17 +257,17 @@ async fn pods_namespace() -> Result<String, StoreError> {
         .map_err(|_| unknown("the read panicked".into()))?
         .map_err(|error| unknown(error.to_string()))?;
     let namespace = String::from_utf8_lossy(&octets).trim().to_owned();
-    if is_namespace(&namespace) {
+    if is_label(&namespace, 63) {
         Ok(namespace)
     } else {
         Err(unknown("it is no name".into()))
     }
 }
 
-/// Whether a namespace may have this name (RFC 1123 label).
-pub(crate) fn is_namespace(name: &str) -> bool {
+/// Whether this is a name as Kubernetes takes it (RFC 1123 label), of at most `most` characters.
+pub(crate) fn is_label(name: &str, most: usize) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&name.len())
+    (1..=most).contains(&name.len())
         && name.bytes().all(inner)
         && !name.starts_with('-')
         && !name.ends_with('-')

@@ -1,0 +1,129 @@
+//! `store`: where ledgers are kept.
+
+use super::fields::{Field, Mapping, Setting};
+use super::schema;
+use super::sources::{Folders, access, https_or_loopback};
+use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, StoreSettings, is_label};
+
+/// How the names of `ConfigMap`s begin.
+const NAME_PREFIX: &str = "oidc-issuer";
+
+/// What is added to a prefix makes no more than 63 characters of it.
+const MAX_PREFIX: usize = 15;
+
+const CHOICES: &str = "write one of memory, file, kubernetes, objectStorage";
+
+/// Reads `store`; where there is none, ledgers are files in the state folder.
+pub(super) fn read(root: &Mapping<'_>, folders: Folders<'_>) -> Option<StoreSettings> {
+    let folder = folders.state.join("ledgers");
+    let Some(field) = root.get("store") else {
+        return Some(StoreSettings::File { folder });
+    };
+    let store = field.mapping(&schema::STORE).given()?;
+    let kinds: Vec<_> = schema::STORE
+        .fields
+        .iter()
+        .filter_map(|kind| Some((*kind, store.get(kind)?)))
+        .collect();
+    match kinds.as_slice() {
+        [("memory", field)] => {
+            field.mapping(&schema::MEMORY).given()?;
+            Some(StoreSettings::Memory)
+        }
+        [("file", field)] => {
+            let file = field.mapping(&schema::FILE).given()?;
+            let folder = file.read("folder", |field| folders.path(field)).or(folder)?;
+            Some(StoreSettings::File { folder })
+        }
+        [("kubernetes", field)] => {
+            let shared = kubernetes(field, folders)?;
+            Some(StoreSettings::Kubernetes { shared, folder })
+        }
+        [(_, field)] => {
+            let shared = object_storage(field, folders)?;
+            Some(StoreSettings::ObjectStorage { shared, folder })
+        }
+        [] => field.refuse(format!("names no store: {CHOICES}")).given(),
+        several => {
+            let kinds: Vec<_> = several.iter().map(|(kind, _)| *kind).collect();
+            let message = format!("is {} at once: {CHOICES}", kinds.join(" and "));
+            field.refuse(message).given()
+        }
+    }
+}
+
+fn kubernetes(field: &Field<'_>, folders: Folders<'_>) -> Option<KubernetesSettings> {
+    let mapping = field.mapping(&schema::KUBERNETES).given()?;
+    let access = access(&mapping, folders);
+    let namespace = mapping.read("namespace", |field| {
+        field.text_map(|text| label(text, 63, "the namespace"))
+    });
+    let prefix = mapping.read("namePrefix", |field| {
+        field.text_map(|text| label(text, MAX_PREFIX, "the beginning of names"))
+    });
+    let is_elsewhere = access.kubeconfig.is_some() || access.server.is_some();
+    if is_elsewhere && mapping.get("namespace").is_none() {
+        mapping.missing(
+            "namespace",
+            "write the namespace of the ConfigMaps; only in a pod it is known",
+        );
+        return None;
+    }
+    Some(KubernetesSettings {
+        access,
+        namespace: match namespace {
+            Setting::Given(namespace) => Some(namespace),
+            Setting::Absent => None,
+            Setting::Invalid => return None,
+        },
+        name_prefix: prefix.or(NAME_PREFIX.to_owned())?,
+    })
+}
+
+/// A name as Kubernetes takes it (RFC 1123 label).
+fn label(text: &str, most: usize, what: &str) -> Result<String, String> {
+    if is_label(text, most) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` cannot be {what}: write at most {most} small letters, digits and hyphens, without a hyphen at either end"
+    ))
+}
+
+fn object_storage(field: &Field<'_>, folders: Folders<'_>) -> Option<ObjectStorageSettings> {
+    let mapping = field.mapping(&schema::OBJECT_STORAGE).given()?;
+    let text = |name| mapping.read(name, Field::text).given();
+    let path = |name| mapping.read(name, |field| folders.path(field)).given();
+    let (region, account) = (text("region"), text("account"));
+    let (ca_file, credentials_file) = (path("caFile"), path("credentialsFile"));
+    let endpoint = mapping.read("endpoint", |field| field.text_map(endpoint)).given();
+    let Some(url) = mapping.get("url") else {
+        mapping.missing(
+            "url",
+            "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX",
+        );
+        return None;
+    };
+    let bucket = url.text_map(Bucket::parse).given()?;
+    if let (Some(field), false) = (mapping.get("region"), bucket.has_region()) {
+        field.refuse::<()>("means something only with an s3 URL: leave it out");
+    }
+    if let (Some(field), false) = (mapping.get("account"), bucket.has_account()) {
+        field.refuse::<()>("means something only with an az URL: leave it out");
+    }
+    Some(ObjectStorageSettings {
+        bucket,
+        endpoint,
+        region,
+        account,
+        ca_file,
+        credentials_file,
+    })
+}
+
+/// Ledgers are written over it.
+fn endpoint(text: &str) -> Result<String, String> {
+    let wrong = "write https://HOST[:PORT][/PATH] (http is for loopback only; credentials come from the environment or \
+                 `credentialsFile`)";
+    https_or_loopback(text).map_err(|_| format!("cannot be used: {wrong}"))
+}
