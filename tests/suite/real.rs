@@ -21,6 +21,7 @@ mod prometheus;
 mod provider;
 mod relying_party;
 mod rotation;
+mod stores;
 mod token_shape;
 mod trouble;
 mod verifiers;

@@ -118,6 +118,16 @@ impl Cluster {
     /// Restarts the API server with other files of `--service-account-key-file`: it reads them only at its start.
     pub(crate) async fn restart_with_keys(&mut self, key_files: &[PathBuf]) {
         self.stop().await;
+        self.start_with_keys(key_files).await;
+    }
+
+    /// Starts the API server again that was stopped, with all that it knew.
+    pub(crate) async fn start_again(&mut self) {
+        let keys = [self.signing_key.clone()];
+        self.start_with_keys(&keys).await;
+    }
+
+    async fn start_with_keys(&mut self, key_files: &[PathBuf]) {
         let (folder, issuer, key) = (self.folder.path(), &self.issuer, &self.signing_key);
         self.apiserver = apiserver(
             &self.programs,

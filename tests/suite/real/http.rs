@@ -48,6 +48,11 @@ impl Http {
         Self(client)
     }
 
+    /// The client itself, for requests of another kind.
+    pub(crate) fn client(&self) -> &Client {
+        &self.0
+    }
+
     /// Sends one request; a bearer token and a body where given.
     pub(crate) async fn send(
         &self,

@@ -138,7 +138,7 @@ fn manifests() -> Vec<Value> {
     files.flat_map(|file| documents(&file)).collect()
 }
 
-fn of_kind(kind: &str) -> Vec<Value> {
+pub(super) fn of_kind(kind: &str) -> Vec<Value> {
     manifests()
         .into_iter()
         .filter(|object| object["kind"] == kind)
@@ -161,7 +161,7 @@ async fn create(cluster: &Cluster, path: &str, object: &Value) -> Answer {
 }
 
 /// Creates an object of any kind that the API server knows by now.
-async fn accept(cluster: &Cluster, object: &Value) {
+pub(super) async fn accept(cluster: &Cluster, object: &Value) {
     let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
     let version = object["apiVersion"].as_str().expect("a version");
     let root = if version.contains('/') { "apis" } else { "api" };

@@ -45,6 +45,12 @@ impl OidcIssuer {
         service
     }
 
+    /// The same, without waiting.
+    pub(crate) fn spawn_in(state: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::spawn_with(folder, state.to_owned(), arguments)
+    }
+
     async fn until_ready(&mut self) {
         let (http, url) = (Http::plain(), self.admin("/readyz"));
         self.program.ready(async || http.is_ok(&url, None).await).await;

@@ -39,6 +39,7 @@ fn generic(error: &Error, code: &str) -> String {
     if let Some(status) = status(error) {
         let advice = match status {
             400 => "Check the region, the endpoint and the credentials",
+            401 | 403 => "That is who gives out the credentials: check the identity of the machine or pod, or name others",
             429 => "It will be asked less often",
             500.. => "Check the health of the storage",
             _ => "Check the endpoint and the region",

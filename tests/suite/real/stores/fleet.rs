@@ -1,0 +1,195 @@
+//! Replicas of the real service, with one store.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::super::http::{Answer, Http};
+use super::super::program::{eventually, free_port};
+use super::super::service::OidcIssuer;
+use super::places::Place;
+
+pub(super) const ISSUER: &str = "https://oidc.example.com/prod";
+
+/// What replicas have in common: the configuration, and the folder of their key files.
+pub(super) struct Fleet {
+    folder: TempDir,
+    store: String,
+}
+
+/// One replica.
+pub(super) struct Replica {
+    service: OidcIssuer,
+    jwks: String,
+}
+
+impl Fleet {
+    pub(super) fn new(place: &impl Place) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("keys")).expect("a folder");
+        Self {
+            folder,
+            store: place.yaml(),
+        }
+    }
+
+    /// The cluster lists a new key.
+    pub(super) fn list(&self, name: &str) {
+        let pem = rcgen::KeyPair::generate().expect("a key").public_key_pem();
+        let draft = self.folder.path().join("draft");
+        fs::write(&draft, pem).expect("a file");
+        fs::rename(draft, self.key(name)).expect("a file");
+    }
+
+    /// The cluster lists it no longer.
+    fn drop(&self, name: &str) {
+        fs::remove_file(self.key(name)).expect("a file");
+    }
+
+    fn key(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("keys/{name}.pem"))
+    }
+
+    /// Starts a replica with a state folder of this name.
+    pub(super) async fn replica(&self, name: &str) -> Replica {
+        let mut replica = self.spawn(name);
+        let (http, url) = (Http::plain(), replica.service.admin("/readyz"));
+        let program = replica.service.program();
+        program.ready(async || http.is_ok(&url, None).await).await;
+        replica
+    }
+
+    /// The same, without waiting.
+    fn spawn(&self, name: &str) -> Replica {
+        let port = free_port();
+        let keys = self.folder.path().join("keys/*.pem");
+        let config = format!(
+            "issuers:\n- issuer: {ISSUER}\n  refresh: 1s\n  sources: [{{files: {{paths: ['{}']}}}}]\n\
+             {}\nlisteners: [{{address: '127.0.0.1:{port}'}}]\n",
+            keys.display(),
+            self.store
+        );
+        let file = self.folder.path().join(format!("{name}-{port}.yaml"));
+        fs::write(&file, config).expect("a file");
+        let state = self.folder.path().join(format!("state-{name}"));
+        let service = OidcIssuer::spawn_in(&state, &["--config", file.to_str().expect("a path")]);
+        Replica {
+            service,
+            jwks: format!("http://127.0.0.1:{port}/prod/jwks"),
+        }
+    }
+}
+
+impl Replica {
+    async fn answer(&self) -> Option<Answer> {
+        let http = Http::plain();
+        let asked = http.send(reqwest::Method::GET, &self.jwks, None, None);
+        asked.await.ok()
+    }
+
+    /// Waits until it publishes so many keys.
+    pub(super) async fn publishes(&self, keys: usize) {
+        eventually(&format!("{keys} keys"), async || {
+            let answer = self.answer().await?;
+            let is_so = answer.status == 200 && answer.json()["keys"].as_array()?.len() == keys;
+            is_so.then_some(())
+        })
+        .await;
+    }
+
+    async fn metric(&self, name: &str) -> f64 {
+        let page = self.service.ask_admin("/metrics").await.body;
+        let row = page.lines().find(|line| line.starts_with(&format!("{name}{{")));
+        let row = row.unwrap_or_else(|| panic!("no {name} in {page}"));
+        row.rsplit(' ')
+            .next()
+            .and_then(|value| value.parse().ok())
+            .expect("a number")
+    }
+
+    async fn is_stored(&self) {
+        eventually("all is in the shared store", async || {
+            let reachable = self.metric("oidc_issuer_store_reachable").await > 0.0;
+            let lag = self.metric("oidc_issuer_store_lag_seconds").await;
+            (reachable && lag == 0.0).then_some(())
+        })
+        .await;
+    }
+
+    /// As a power cut does.
+    async fn kill(mut self) {
+        self.service.program().signal("KILL");
+        self.service.program().ended().await;
+    }
+
+    fn kids(answer: &Answer) -> Vec<Value> {
+        let keys = answer.json()["keys"].as_array().cloned().unwrap_or_default();
+        keys.into_iter().map(|key| key["kid"].clone()).collect()
+    }
+}
+
+/// Waits until all answer the same octets, with so many keys.
+async fn same(replicas: &[&Replica], keys: usize) -> Answer {
+    eventually(&format!("the same {keys} keys everywhere"), async || {
+        let mut first: Option<Answer> = None;
+        for replica in replicas {
+            let answer = replica.answer().await.filter(|answer| answer.status == 200)?;
+            let etag = &answer.headers["etag"];
+            match &first {
+                Some(first) if first.body == answer.body && first.headers["etag"] == *etag => {}
+                Some(_) => return None,
+                None => first = Some(answer),
+            }
+        }
+        first.filter(|answer| Replica::kids(answer).len() == keys)
+    })
+    .await
+}
+
+/// The whole story with one kind of store.
+pub(super) async fn agrees(mut place: impl Place) {
+    let fleet = Fleet::new(&place);
+    fleet.list("a");
+    fleet.list("b");
+    let (one, two) = tokio::join!(fleet.replica("1"), fleet.replica("2"));
+    same(&[&one, &two], 2).await;
+    one.is_stored().await;
+
+    // A key that has left is known to a replica that never saw it listed.
+    fleet.drop("a");
+    fleet.list("c");
+    let retained = same(&[&one, &two], 3).await;
+    one.is_stored().await;
+    two.is_stored().await;
+    let three = fleet.replica("3").await;
+    assert_eq!(same(&[&one, &two, &three], 3).await.body, retained.body);
+
+    // The store is gone: everything goes on, a replica that comes back answers from its copy.
+    place.stop().await;
+    fleet.drop("b");
+    fleet.list("d");
+    let alone = same(&[&one, &two], 4).await;
+    assert!(one.metric("oidc_issuer_store_lag_seconds").await > 0.0);
+    assert!((one.metric("oidc_issuer_store_durable").await - 1.0).abs() < 0.1);
+    two.kill().await;
+    let two = fleet.replica("2").await;
+    assert_eq!(same(&[&one, &two], 4).await.body, alone.body, "after a crash");
+    // One that has neither a copy nor an answer publishes nothing.
+    let four = fleet.spawn("4");
+    four.service
+        .logged("it waits for its ledger", |line| {
+            line.to_string()
+                .contains("nothing is published before the ledger is read")
+        })
+        .await;
+    let refused = four.answer().await.expect("an answer");
+    assert_eq!(refused.status, 503, "{}", refused.body);
+
+    place.start_again().await;
+    for replica in [&one, &two, &three] {
+        replica.is_stored().await;
+    }
+    assert_eq!(same(&[&one, &two, &three, &four], 4).await.body, alone.body);
+}
