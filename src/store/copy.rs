@@ -76,12 +76,12 @@ impl LocalCopy {
                 }
             });
         });
-        let loaded = match tokio::time::timeout(within, &mut read).await {
-            Ok(loaded) => loaded.ok(),
-            Err(_) => {
-                read.close();
-                read.try_recv().ok()
-            }
+        let loaded = if let Ok(loaded) = tokio::time::timeout(within, &mut read).await {
+            loaded.ok()
+        } else {
+            // It may have come just now.
+            read.close();
+            read.try_recv().ok()
         };
         match loaded {
             Some(loaded) => Ok(loaded?),
@@ -238,7 +238,8 @@ mod tests {
         let copy = copy(home.path());
         copy.load(SOON, any).await.unwrap();
         // A folder in its place: no file can be made there.
-        let temporary = copy.file.lock().await.path().with_extension("json.tmp");
+        let name = crate::store::name::of("https://oidc.example.com");
+        let temporary = home.path().join(format!("{name}.json.tmp"));
         std::fs::create_dir(&temporary).unwrap();
         let failure = copy.keep(b"one".as_slice().into()).await.unwrap_err();
         assert!(matches!(failure, NotKept::Failed(_)), "{failure:?}");

@@ -186,11 +186,6 @@ impl LedgerFile {
         sync_folder(&self.folder.path)
     }
 
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn previous(&self) -> PathBuf {
         with_suffix(&self.path, "previous")
     }

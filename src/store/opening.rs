@@ -35,12 +35,13 @@ pub(super) fn opening(local: Option<Said>, shared: Option<Said>) -> Opening {
     use Said::{Ledger as Has, Lost, Nothing, Refused, Silent};
     match (local, shared) {
         (Some(Refused(reason)), _) | (_, Some(Refused(reason))) => Opening::Refused(reason),
-        (None, None) => Opening::With(Ledger::default()),
         // Both, or one of the two where the other says there is none.
         (Some(Has(local)), Some(Has(shared))) => Opening::With(local.merge(&shared)),
         (_, Some(Has(ledger))) | (Some(Has(ledger)), _) => Opening::With(ledger),
         // The shared store is the one that knows; the copy comes later.
-        (_, Some(Nothing | Lost)) | (Some(Nothing | Lost), None) => Opening::With(Ledger::default()),
+        (_, Some(Nothing | Lost)) | (None | Some(Nothing | Lost), None) => {
+            Opening::With(Ledger::default())
+        }
         (_, Some(Silent(reason))) | (Some(Silent(reason)), None) => Opening::Wait(reason),
     }
 }

@@ -3,6 +3,7 @@
 //! The issuer's task opens it, keeps each change in the local copy before it publishes, and shares it afterwards. The
 //! shared store is read and written beside that, by [`Replica::follow`]: whatever it does, nothing waits for it.
 
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +14,13 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+pub use status::Status;
+
 use super::Fault;
 use super::copy::{LoadFailure, LocalCopy, NotKept};
-use super::file::Unusable;
 use super::opening::{Opening, Said, judge, opening};
 use super::shared::{Content, Read, SaveError, Shared, StoreError, Stored};
 use super::tracker::{Seen, Step, Tracker};
-use crate::metrics::{SharedStoreState, StoreState};
 use crate::ring::Ledger;
 
 /// How long the start waits for each place; then the other one is enough.
@@ -52,31 +53,6 @@ struct Inner {
 struct Link {
     shared: Shared,
     tracker: Tracker,
-}
-
-/// How an issuer's ledger is kept: what metrics tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Why the issuer waits for its ledger, and answers 503.
-    pub waits: Option<String>,
-    /// Why the newest change is not on this machine's disk: a crash might forget what was published.
-    pub not_durable: Option<String>,
-    /// A ledger was lost: revocations may be.
-    pub lost: u64,
-    /// Since when something is not in the shared store.
-    pub behind_since: Option<Instant>,
-    /// Why the shared store cannot be used now.
-    pub unreachable: Option<String>,
-    /// When the shared store was last read or written.
-    pub reached: Option<Instant>,
-    /// Reads that found another ledger than was known.
-    pub reads: u64,
-    /// Writes.
-    pub writes: u64,
-    /// Writes that another replica was faster than.
-    pub conflicts: u64,
-    /// Reads and writes that failed.
-    pub failures: u64,
 }
 
 /// A ledger that was found somewhere: to be merged into the ring.
@@ -179,42 +155,6 @@ impl Replica {
         }
     }
 
-    fn report(&self, unusable: &[Unusable], has_other: bool) {
-        let issuer = &self.0.issuer;
-        for Unusable { path, reason, aside } in unusable {
-            let path = path.display();
-            match aside {
-                Some(aside) => tracing::error!(
-                    issuer,
-                    "the ledger in {path} cannot be used ({reason}), and was set aside as {}",
-                    aside.display()
-                ),
-                None => tracing::error!(issuer, "the ledger in {path} cannot be used: {reason}"),
-            }
-        }
-        if unusable.is_empty() {
-            return;
-        }
-        if has_other {
-            tracing::warn!(
-                issuer,
-                "an older generation of the ledger is used: its last change may be lost"
-            );
-        } else {
-            self.is_lost();
-        }
-    }
-
-    fn is_lost(&self) {
-        self.status().lost += 1;
-        let issuer = &self.0.issuer;
-        tracing::error!(
-            issuer,
-            "a ledger is lost: unless another replica or store still has it, revocations may be lost, and keys that \
-             had left the source; check which keys are to be revoked, and revoke them again"
-        );
-    }
-
     async fn shared_says(&self, link: &mut Link, within: Duration) -> Said {
         match self.read(link, within).await {
             Ok(Some(Said::Ledger(ledger))) => Said::Ledger(ledger),
@@ -239,21 +179,6 @@ impl Replica {
         self.durable(kept);
     }
 
-    fn durable(&self, kept: Result<(), NotKept>) {
-        let issuer = &self.0.issuer;
-        let reason = kept.err().map(|not| not.to_string());
-        let before = std::mem::replace(&mut self.status().not_durable, reason.clone());
-        match (before, reason) {
-            (None, Some(reason)) => tracing::error!(
-                issuer,
-                "the ledger could not be written to this machine ({reason}): it is published anyway, and a crash now \
-                 might forget a key too early"
-            ),
-            (Some(_), None) => tracing::info!(issuer, "the ledger is written to this machine again"),
-            _ => {}
-        }
-    }
-
     /// What was published goes to the shared store.
     pub fn share(&self, ledger: &Ledger) {
         self.0.published.send_if_modified(|published| {
@@ -263,35 +188,6 @@ impl Replica {
             }
             is_new
         });
-    }
-
-    /// How it is kept now.
-    pub fn status_now(&self) -> Status {
-        if self.0.local.as_ref().is_some_and(LocalCopy::is_kept) && self.status().not_durable.is_some() {
-            self.durable(Ok(()));
-        }
-        self.status().clone()
-    }
-
-    /// The same, for metrics.
-    pub fn state(&self) -> StoreState {
-        let status = self.status_now();
-        StoreState {
-            is_open: self.newest().is_some(),
-            lost: status.lost,
-            is_durable: self.0.local.is_some().then_some(status.not_durable.is_none()),
-            shared: self.0.shared.is_some().then(|| SharedStoreState {
-                is_reachable: status.unreachable.is_none() && status.reached.is_some(),
-                lag: status
-                    .behind_since
-                    .map(|since| since.elapsed())
-                    .unwrap_or_default(),
-                reads: status.reads,
-                writes: status.writes,
-                conflicts: status.conflicts,
-                failures: status.failures,
-            }),
-        }
     }
 
     /// Follows the shared store until it is dropped, or nobody listens to `found`: reads it at every refresh, and
@@ -410,19 +306,12 @@ impl Replica {
         );
         // Nothing of it is known to be stored: whatever there is of it goes back.
         let seen = seen(Ledger::default(), None);
-        Ok(match older {
-            Some(older) => {
-                tracing::warn!(
-                    issuer,
-                    "an older generation of the ledger is used: its last change may be lost"
-                );
-                (Said::Ledger(older), seen)
-            }
-            None => {
-                self.is_lost();
-                (Said::Lost, seen)
-            }
-        })
+        let Some(older) = older else {
+            self.is_lost();
+            return Ok((Said::Lost, seen));
+        };
+        self.is_older();
+        Ok((Said::Ledger(older), seen))
     }
 
     async fn follow_write(&self, link: &mut Link, mine: &Ledger, seen: Seen) {
@@ -453,42 +342,9 @@ impl Replica {
         }
     }
 
-    fn reached(&self) {
-        let before = {
-            let mut status = self.status();
-            status.reached = Some(Instant::now());
-            status.unreachable.take()
-        };
-        if before.is_some() {
-            let issuer = &self.0.issuer;
-            tracing::info!(issuer, "the shared store can be used again");
-        }
-    }
-
-    fn unreachable(&self, reason: &str) {
-        let before = {
-            let mut status = self.status();
-            status.failures += 1;
-            status.unreachable.replace(reason.to_owned())
-        };
-        if before.is_none() {
-            let issuer = &self.0.issuer;
-            tracing::warn!(
-                issuer,
-                "the shared store cannot be used: what is served stays as it is, changes are kept on this machine and \
-                 written later: {reason}"
-            );
-        }
-    }
-
     /// Ledgers are replaced as a whole, so a panic elsewhere leaves them so.
     fn newest(&self) -> MutexGuard<'_, Option<Ledger>> {
         self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Each field is written in one step.
-    fn status(&self) -> MutexGuard<'_, Status> {
-        self.0.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -189,7 +189,7 @@ fn a_file_that_cannot_be_read_now_is_not_taken_for_none() {
     }
     let place = Place::new();
     place.save(&["one."]);
-    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o000)).unwrap();
     let error = place.start().load(judge).unwrap_err();
     assert!(matches!(error, LoadError::Unreadable { .. }), "{error}");
 }

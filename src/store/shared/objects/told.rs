@@ -9,7 +9,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 /// Cause and remedy in one line.
 pub(super) fn told(error: &Error) -> String {
     let code = code(error).map(|code| format!(" ({code})")).unwrap_or_default();
-    let text = match error {
+    match error {
         Error::PermissionDenied { .. } => format!(
             "answered 403 Forbidden{code}. Let the credentials read, write and list there: S3 answers so for an object \
              that does not exist where listing is not allowed"
@@ -23,9 +23,8 @@ pub(super) fn told(error: &Error) -> String {
         Error::NotImplemented { .. } | Error::NotSupported { .. } => {
             "it cannot be written conditionally. Use a storage that honours If-Match and If-None-Match".into()
         }
-        error => return generic(error, &code),
-    };
-    text
+        error => generic(error, &code),
+    }
 }
 
 /// Whether what was not found is the bucket, and not the object.
@@ -39,7 +38,9 @@ fn generic(error: &Error, code: &str) -> String {
     if let Some(status) = status(error) {
         let advice = match status {
             400 => "Check the region, the endpoint and the credentials",
-            401 | 403 => "That is who gives out the credentials: check the identity of the machine or pod, or name others",
+            401 | 403 => {
+                "That is who gives out the credentials: check the identity of the machine or pod, or name others"
+            }
             429 => "It will be asked less often",
             500.. => "Check the health of the storage",
             _ => "Check the endpoint and the region",
