@@ -2,6 +2,7 @@
 
 mod commands;
 mod help;
+mod kill;
 mod reload;
 mod start;
 mod stop;
