@@ -2,6 +2,7 @@
 
 mod decisions;
 mod document;
+mod hearing;
 mod ledger;
 mod merge;
 mod operator;
@@ -10,6 +11,7 @@ mod rotation;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod vacancies;
 mod view;
 mod voices;
 

@@ -65,23 +65,16 @@ impl Ledger {
         *self == Self::default()
     }
 
-    /// The revocation in force of a key's material, the earliest if there are several.
-    pub fn revocation(&self, id: &KeyId) -> Option<&Revocation> {
-        self.revocations
-            .in_force()
-            .filter(|revocation| revocation.about.spki_sha256 == id.spki_sha256)
-            .min()
-    }
-
-    /// The materials that are revoked.
-    pub(super) fn revoked(&self) -> BTreeSet<&[u8; 32]> {
-        let materials = self.revocations.in_force();
-        materials.map(|revocation| &revocation.about.spki_sha256).collect()
-    }
-
-    /// Whether an operator let a new key in.
-    pub(super) fn is_approved(&self, id: &KeyId) -> bool {
-        self.approvals.in_force().any(|approval| approval.about == *id)
+    /// The materials that are revoked, each with the earliest revocation in force.
+    pub(super) fn revoked(&self) -> BTreeMap<&[u8; 32], &Revocation> {
+        let mut revoked = BTreeMap::new();
+        for revocation in self.revocations.in_force() {
+            let first = revoked.entry(&revocation.about.spki_sha256).or_insert(revocation);
+            if (revocation.when, revocation) < (first.when, *first) {
+                *first = revocation;
+            }
+        }
+        revoked
     }
 
     /// Whether a wholesale change was confirmed, here or by another replica.
@@ -160,7 +153,9 @@ impl Ledger {
 
     /// A key that is listed all the time enters the set anew: it was not published in between.
     pub(super) fn publish_anew(&mut self, id: &KeyId, now: Timestamp) {
-        if let Some(Entry { presence, .. }) = self.entries.get_mut(id) {
+        if let Some(Entry { presence, .. }) = self.entries.get_mut(id)
+            && presence.listed
+        {
             let stamp = presence.next_stamp(now);
             presence.stamp = stamp;
             presence.published_since = stamp;

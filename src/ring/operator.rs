@@ -1,9 +1,16 @@
 //! What an operator decides: revoke, unrevoke, approve, import.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 
-use super::Ring;
-use crate::key::{KeyId, PublicKey, Quarantined};
+use super::selection::{Held, Selection, shared_kids};
+use super::{HeldChange, NewKeys, Ring};
+use crate::key::{KeyId, PublicKey, Quarantined, Reason};
+
+/// The fewest digits of a fingerprint that name a key.
+const MIN_DIGITS: usize = 8;
 
 /// Why a command was not carried out. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +69,8 @@ pub struct Imported {
 
 impl Ring {
     /// Revokes the material of a key under every kid. `name` is a kid, or `sha256:` and at least eight hexadecimal
-    /// digits of the SHA-256 of its `SubjectPublicKeyInfo`. Tells every known key that is meant.
+    /// digits of the SHA-256 of its `SubjectPublicKeyInfo`. Of two materials under one kid the published one is meant.
+    /// Tells every known key that is hit.
     pub fn revoke(
         &mut self,
         name: &str,
@@ -71,17 +79,58 @@ impl Ring {
         force: bool,
         now: Timestamp,
     ) -> Result<Vec<KeyId>, Denied> {
-        let _ = (name, by, why, force, now);
-        Ok(Vec::new())
+        let before = self.key_set(now);
+        let shown = before.keys.iter().map(|published| published.key.id());
+        let mut meant: Vec<_> = shown.filter(|id| is_meant(id, name)).cloned().collect();
+        if meant.is_empty() {
+            meant = self.find(name)?;
+        }
+        let mut trial = self.clone();
+        for id in &meant {
+            if !trial.ledger.revoked().contains_key(&id.spki_sha256) {
+                trial.ledger.revocations.add(id.clone(), now, by, why);
+            }
+        }
+        trial.line_up(now);
+        if trial.key_set(now).keys.is_empty() && !before.keys.is_empty() && !force {
+            let kid = name.to_owned();
+            return Err(Denied::LastKey { kid });
+        }
+        *self = trial;
+        Ok(self.of_material(&meant))
     }
 
-    /// Takes back every revocation of a key's material that this ring has seen.
+    /// Takes back every revocation of a key's material that this ring has seen. Tells every known key that is hit.
     pub fn unrevoke(&mut self, name: &str, by: &str, now: Timestamp) -> Result<Vec<KeyId>, Denied> {
-        let _ = (name, by, now);
-        Ok(Vec::new())
+        self.settle(now);
+        let named = self.ledger.revocations.in_force().map(|revocation| &revocation.about);
+        let mut meant: Vec<_> = named.filter(|id| is_meant(id, name)).cloned().collect();
+        if meant.is_empty() {
+            let revoked = self.ledger.revoked();
+            meant = self.find(name)?;
+            meant.retain(|id| revoked.contains_key(&id.spki_sha256));
+        }
+        if meant.is_empty() {
+            let kid = name.to_owned();
+            return Err(Denied::NotRevoked { kid });
+        }
+        let hit = self.of_material(&meant);
+        let materials: BTreeSet<_> = meant.iter().map(|id| id.spki_sha256).collect();
+        self.ledger
+            .revocations
+            .undo(|id| materials.contains(&id.spki_sha256), now, by);
+        let selection = Selection::of(&self.ledger, &self.rules, now);
+        let returned: Vec<_> = hit.iter().filter(|id| selection.shows(id)).collect();
+        for id in returned {
+            self.ledger.publish_anew(id, now);
+        }
+        self.line_up(now);
+        self.settle(now);
+        Ok(hit)
     }
 
-    /// Lets in what waits for an approval: a new key by its kid, or a wholesale change by its name.
+    /// Lets in what waits for an approval: a new key by its kid (or `sha256:…`), at once; a wholesale change by its
+    /// name, when it is next heard. Tells the keys.
     pub fn approve(
         &mut self,
         name: &str,
@@ -89,16 +138,120 @@ impl Ring {
         why: &str,
         now: Timestamp,
     ) -> Result<Vec<KeyId>, Denied> {
-        let _ = (name, by, why, now);
-        Ok(Vec::new())
+        let unapproved: Vec<_> = self
+            .settle(now)
+            .into_iter()
+            .filter(|held| held.reason == Reason::Unapproved)
+            .map(|held| held.key.id().clone())
+            .collect();
+        let changes: Vec<HeldChange> = self.pending.held().cloned().collect();
+        let ids = |change: &HeldChange| -> Vec<_> { change.keys.iter().map(|key| key.id().clone()).collect() };
+        let approved = if let Some(held) = changes.iter().find(|held| held.change.as_str() == name) {
+            self.ledger
+                .confirmations
+                .add(held.change.clone(), now, by, why);
+            self.pending.confirm(|change| *change == held.change);
+            ids(held)
+        } else {
+            let meant = unapproved.iter().filter(|id| is_meant(id, name));
+            meant.cloned().collect()
+        };
+        if approved.is_empty() {
+            let part = |held: &&HeldChange| ids(held).iter().any(|id| is_meant(id, name));
+            let name = name.to_owned();
+            return Err(match changes.iter().find(part) {
+                Some(held) => Denied::PartOfChange {
+                    kid: name,
+                    change: held.change.as_str().to_owned(),
+                },
+                None => {
+                    let kids = unapproved.iter().map(|id| id.kid.to_string());
+                    let changes = changes.iter().map(|held| held.change.as_str().to_owned());
+                    Denied::NothingHeld {
+                        name,
+                        held: kids.chain(changes).collect(),
+                    }
+                }
+            });
+        }
+        if self.rules.new_keys == NewKeys::Approve {
+            for id in &approved {
+                self.ledger.approvals.add(id.clone(), now, by, why);
+            }
+        }
+        self.settle(now);
+        Ok(approved)
     }
 
     /// Takes over the keys of an issuer that was published elsewhere until now: as retained, until a source lists
     /// them.
     pub fn import(&mut self, keys: &[PublicKey], now: Timestamp) -> Imported {
-        let _ = (keys, now);
-        Imported::default()
+        self.settle(now);
+        let mut imported = Imported::default();
+        let rivals = shared_kids(keys);
+        for key in keys {
+            let selection = Selection::of(&self.ledger, &self.rules, now);
+            if selection.keeps(key.id()) {
+                imported.known.push(key.id().clone());
+                continue;
+            }
+            if let Some(reason) = selection.vacancies().refuses_import(key, &rivals) {
+                let key = key.clone();
+                imported.refused.push(Held { key, reason }.quarantined());
+            } else {
+                self.ledger.take_over(key, now);
+                imported.taken.push(key.id().clone());
+            }
+        }
+        self.line_up(now);
+        self.settle(now);
+        imported
     }
+
+    /// The known keys of a name, or what else there is.
+    fn find(&self, name: &str) -> Result<Vec<KeyId>, Denied> {
+        let known = self.known();
+        let meant: Vec<_> = known.iter().filter(|id| is_meant(id, name)).cloned().collect();
+        if meant.is_empty() {
+            let mut kids: Vec<_> = known.iter().map(|id| id.kid.to_string()).collect();
+            kids.dedup();
+            return Err(Denied::UnknownKey {
+                name: name.to_owned(),
+                known: kids,
+            });
+        }
+        Ok(meant)
+    }
+
+    /// Every known key that has the material of one of these, under whichever kid.
+    fn of_material(&self, ids: &[KeyId]) -> Vec<KeyId> {
+        let materials: BTreeSet<_> = ids.iter().map(|id| id.spki_sha256).collect();
+        let mut hit = self.known();
+        hit.extend(ids.iter().cloned());
+        hit.retain(|id| materials.contains(&id.spki_sha256));
+        hit.into_iter().collect()
+    }
+
+    /// Every key that is published, was, or waits.
+    fn known(&self) -> BTreeSet<KeyId> {
+        let entries = self.ledger.entries().map(|entry| entry.key.id());
+        let listed = self.voices.listed().into_keys();
+        let held = self.pending.held().flat_map(|held| &held.keys);
+        let held = held.map(PublicKey::id);
+        entries.chain(listed).chain(held).cloned().collect()
+    }
+}
+
+/// Whether a name is the kid of a key, or the beginning of its fingerprint.
+fn is_meant(id: &KeyId, name: &str) -> bool {
+    let is_fingerprint = |digits: &str| {
+        let hex = id.spki_sha256.iter().fold(String::new(), |mut hex, octet| {
+            let _ = write!(hex, "{octet:02x}");
+            hex
+        });
+        digits.len() >= MIN_DIGITS && hex.starts_with(&digits.to_ascii_lowercase())
+    };
+    *id.kid == *name || name.strip_prefix("sha256:").is_some_and(is_fingerprint)
 }
 
 fn list(names: &[String]) -> String {

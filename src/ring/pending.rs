@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::decisions::ChangeId;
+use super::ledger::later;
+use super::voices::has_lasted;
 use super::{Confirmation, SourceId};
-use crate::key::PublicKey;
+use crate::key::{PublicKey, Reason};
 
 /// How many are remembered, those heard last.
-const MAX_HELD: usize = 16;
+const MAX_PENDING: usize = 16;
 
 /// A listing that was not heard again for this long is forgotten.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24);
@@ -30,7 +32,7 @@ pub struct HeldChange {
     pub first_heard: Timestamp,
     /// When it was last heard.
     pub last_heard: Timestamp,
-    /// How many readings had it.
+    /// How many readings had it. Readings of the published keys in between change nothing.
     pub reads: u32,
     /// What it waits for.
     pub confirmation: Confirmation,
@@ -50,14 +52,113 @@ impl HeldChange {
         match self.confirmation {
             Confirmation::Reads(reads) => self.reads >= reads,
             Confirmation::Duration(duration) => {
-                self.last_heard.duration_since(self.first_heard) >= duration
-                    && (self.reads > 1 || duration <= SignedDuration::ZERO)
+                has_lasted(self.reads, self.first_heard, duration, self.last_heard)
             }
             Confirmation::Manual => false,
+        }
+    }
+
+    /// What each of its keys is held for.
+    pub(super) fn reason(&self) -> Reason {
+        Reason::Unconfirmed {
+            place: self.place(),
+            change: self.change.as_str().to_owned(),
         }
     }
 }
 
 /// The changes that wait, of all sources of one issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Pending(BTreeMap<(SourceId, ChangeId), HeldChange>);
+pub(super) struct Pending(BTreeMap<(SourceId, ChangeId), Change>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Change {
+    held: HeldChange,
+    is_confirmed: bool,
+}
+
+/// What hearing a change once more has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It waits on.
+    Held,
+    /// It is confirmed by this reading, having waited until now.
+    ConfirmedNow,
+    /// It was confirmed before, or need not wait.
+    Confirmed,
+}
+
+impl Pending {
+    /// A reading of `source` has such a listing. To be called once for each reading, even if several endpoints
+    /// have it.
+    pub(super) fn hear(
+        &mut self,
+        source: &SourceId,
+        endpoint: Option<&Arc<str>>,
+        keys: &[&PublicKey],
+        confirmation: Confirmation,
+        now: Timestamp,
+    ) -> Heard {
+        let id = ChangeId::of(keys.iter().copied());
+        let change = self
+            .0
+            .entry((source.clone(), id.clone()))
+            .or_insert_with(|| Change {
+                held: HeldChange {
+                    change: id,
+                    source: source.clone(),
+                    endpoint: None,
+                    keys: keys.iter().map(|key| (*key).clone()).collect(),
+                    first_heard: now,
+                    last_heard: now,
+                    reads: 0,
+                    confirmation,
+                },
+                is_confirmed: false,
+            });
+        let held = &mut change.held;
+        held.endpoint = endpoint.cloned();
+        held.last_heard = now;
+        held.reads = held.reads.saturating_add(1);
+        let was_confirmed = change.is_confirmed;
+        change.is_confirmed |= held.is_confirmed();
+        match (was_confirmed, change.is_confirmed) {
+            (_, false) => Heard::Held,
+            (false, true) if held.reads > 1 => Heard::ConfirmedNow,
+            _ => Heard::Confirmed,
+        }
+    }
+
+    /// Someone else confirmed a change: it waits no longer.
+    pub(super) fn confirm(&mut self, is_confirmed: impl Fn(&ChangeId) -> bool) {
+        for ((_, id), change) in &mut self.0 {
+            change.is_confirmed |= is_confirmed(id);
+        }
+    }
+
+    /// Forgets those that are published by now, those not heard for long, and the oldest if there are too many.
+    pub(super) fn prune(&mut self, is_published: impl Fn(&PublicKey) -> bool, now: Timestamp) {
+        self.0.retain(|_, change| {
+            let lives = now < later(change.held.last_heard, FORGOTTEN_AFTER);
+            lives && !change.held.keys.iter().any(&is_published)
+        });
+        while self.0.len() > MAX_PENDING {
+            let oldest = self.0.iter().min_by_key(|(_, change)| change.held.last_heard);
+            let Some((id, _)) = oldest.map(|(id, change)| (id.clone(), change)) else {
+                return;
+            };
+            self.0.remove(&id);
+        }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that wait.
+    pub(super) fn held(&self) -> impl Iterator<Item = &HeldChange> {
+        let held = self.0.values().filter(|change| !change.is_confirmed);
+        held.map(|change| &change.held)
+    }
+}

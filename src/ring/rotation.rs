@@ -1,13 +1,16 @@
 //! One issuer's ring: hears its sources, keeps the ledger, tells the key set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::selection::{Selection, shared_kids};
+use super::hearing::{Heard, hear};
+use super::merge::PresenceRule;
+use super::pending::Pending;
+use super::selection::{Held, Selection};
 use super::voices::Voices;
-use super::{Confirmation, Entry, KeySet, Ledger, Listing, Rules, SourceId};
-use crate::key::{KeyId, PublicKey, Quarantined};
+use super::{Confirmation, KeySet, Ledger, Listing, Presence, Rules, SourceId};
+use crate::key::{KeyId, PublicKey};
 
 /// A listing that changes nothing of what is published: to be treated as a failed read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +24,9 @@ pub enum Refused {
         /// How many entries of the listing cannot be used.
         quarantined: usize,
     },
+    /// None of several endpoints could be read.
+    #[error("none of its endpoints could be read; what was last read stays published")]
+    Silent,
     /// The reading of a source that this ring does not have (any more).
     #[error("{} is not a source of this issuer", .0.0)]
     UnknownSource(SourceId),
@@ -28,22 +34,23 @@ pub enum Refused {
 
 /// The rules of rotation over one issuer's ledger.
 ///
-/// What is listed is the union of what the sources have. A source has a key until as many complete readings
-/// in a row as its `confirmation` says were without it; one that cannot be read says nothing. A key that is
-/// listed enters the set and the ledger, unless it has to wait: for its kid, for room. A key that is not
-/// listed any more stays for `retention`, and the last one as long as there is no other.
-#[derive(Clone, Debug)]
+/// What is listed is the union of what the sources have. A source has a key until its absence is confirmed by
+/// complete readings in a row without it; one that cannot be read says nothing. A key that is listed enters the
+/// set and the ledger, unless it has to wait: for its kid, for room, for an approval. A listing that shares no
+/// key with what is published waits as a whole. A key that is not listed any more stays for `retention`, and the
+/// last one as long as there is no other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ring {
-    rules: Rules,
-    voices: Voices,
-    ledger: Ledger,
+    pub(super) rules: Rules,
+    pub(super) voices: Voices,
+    pub(super) pending: Pending,
+    pub(super) ledger: Ledger,
     /// When each key was first heard of that is listed and not in the set.
-    waiting: BTreeMap<KeyId, Timestamp>,
+    pub(super) waiting: BTreeMap<KeyId, Timestamp>,
 }
 
 impl Ring {
-    /// A ring over a ledger (empty at the very start), with each source and its `confirmation`:
-    /// after how many complete readings in a row without a key that source no longer has it.
+    /// A ring over a ledger (empty at the very start), with each source and its `confirmation`.
     ///
     /// Every source is taken to have what the ledger says is listed until it has said otherwise.
     pub fn new<C: Into<Confirmation>>(
@@ -56,6 +63,7 @@ impl Ring {
             .map(|(source, confirmation)| (source, confirmation.into()));
         Self {
             voices: Voices::new(sources, &ledger),
+            pending: Pending::default(),
             rules,
             ledger,
             waiting: BTreeMap::new(),
@@ -64,54 +72,70 @@ impl Ring {
 
     /// A source was read. Changes the ledger; `key_set` tells what follows.
     pub fn heard(&mut self, source: &SourceId, listing: &Listing, now: Timestamp) -> Result<(), Refused> {
-        if !self.voices.knows(source) {
+        let Some(confirmation) = self.voices.confirmation(source) else {
             return Err(Refused::UnknownSource(source.clone()));
-        }
+        };
         // What was due before this reading comes before it.
         self.settle(now);
-        if self.offers_nothing(listing, now) {
-            let quarantined = listing.keys.len() + listing.quarantined.len();
-            // Its keys are reported as held, but it says nothing about the absence of others.
-            self.voices.hear(
-                source,
-                &Listing {
-                    complete: false,
-                    ..listing.clone()
-                },
-            );
-            self.reconcile(now);
-            self.settle(now);
-            return Err(Refused::NothingPublishable { quarantined });
-        }
-        self.voices.hear(source, listing);
-        self.reconcile(now);
+        let Heard {
+            keys,
+            complete,
+            refused,
+        } = hear(self, source, confirmation, listing, now);
+        self.voices.hear(source, &keys, complete, now);
+        self.write_down(&keys.into_iter().map(PublicKey::id).collect(), now);
         self.settle(now);
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     /// A source could not be read: nothing changes, and its last good listing stays.
     pub fn silent(&mut self, _source: &SourceId) {}
 
-    /// What is published at `now`. Ends what has run out, and admits what was held and may now enter.
-    pub fn key_set(&mut self, now: Timestamp) -> KeySet {
-        let held = self.settle(now);
-        Selection::of(&self.ledger, &self.rules, now).into_key_set(held)
+    /// Takes up what a store or another replica knows; `ledger` has it from then on.
+    ///
+    /// What another replica found out about a key counts as if it had been found here: it is not contradicted
+    /// before a source here has been read again.
+    pub fn adopt(&mut self, other: &Ledger, now: Timestamp) {
+        self.adopt_by(other, Presence::merge, now);
     }
 
-    /// When the key set changes next if nothing is heard: the end of a retention. To be asked again after
-    /// every `heard` and `key_set`.
+    pub(super) fn adopt_by(&mut self, other: &Ledger, rule: PresenceRule, now: Timestamp) {
+        let merged = self.ledger.merge_by(other, rule);
+        if merged == self.ledger {
+            return;
+        }
+        for entry in merged.entries() {
+            let id = entry.key.id();
+            let was_listed = self.ledger.entry(id).map(|entry| entry.presence.listed);
+            match entry.presence.listed {
+                listed if was_listed == Some(listed) => {}
+                true => self.voices.learn(entry),
+                false => self.voices.unlearn(id),
+            }
+        }
+        self.ledger = merged;
+        let (ledger, retention) = (&self.ledger, self.rules.retention);
+        self.pending.confirm(|change| ledger.is_confirmed(change, retention, now));
+        self.line_up(now);
+        self.settle(now);
+    }
+
+    /// What is published at `now`. Ends what has run out, and admits what was held and may now enter.
+    pub fn key_set(&mut self, now: Timestamp) -> KeySet {
+        let waiting = self.settle(now);
+        let changes = self.pending.held().cloned().collect();
+        Selection::of(&self.ledger, &self.rules, now).into_key_set(waiting, changes)
+    }
+
+    /// When the key set changes next if nothing is heard: the end of a retention, or of the short cache lifetimes
+    /// after a revocation. To be asked again after every `heard`, `adopt` and `key_set`.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let ends = self
             .ledger
             .entries()
             .filter_map(|entry| entry.leaves_at(self.rules.retention));
-        ends.filter(|end| *end > now).min()
-    }
-
-    /// Takes up what a store or another replica knows. `ledger` has it from then on.
-    pub fn adopt(&mut self, other: &Ledger, now: Timestamp) {
-        self.ledger = self.ledger.merge(other);
-        self.settle(now);
+        let selection = Selection::of(&self.ledger, &self.rules, now);
+        ends.filter(|end| *end > now).chain(selection.revoked_until()).min()
     }
 
     /// The ledger as it stands.
@@ -124,53 +148,40 @@ impl Ring {
         self.ledger
     }
 
-    /// Whether no key of a listing may ever enter by this listing alone: there is none, or each shares its
-    /// kid with another one of them, and neither is published.
-    fn offers_nothing(&self, listing: &Listing, now: Timestamp) -> bool {
-        let rivals = shared_kids(&listing.keys);
+    /// Writes down what a source has said: which keys are listed again, which are absent.
+    fn write_down(&mut self, said: &BTreeSet<&KeyId>, now: Timestamp) {
         let selection = Selection::of(&self.ledger, &self.rules, now);
-        listing
-            .keys
-            .iter()
-            .all(|key| rivals.contains(key.kid()) && !selection.keeps(key.id()))
-    }
-
-    /// Writes down what the sources have said: who is listed again, who is absent, who waits.
-    fn reconcile(&mut self, now: Timestamp) {
-        let listed = self.voices.listed();
-        let selection = Selection::of(&self.ledger, &self.rules, now);
-        let (shown, hidden): (Vec<_>, Vec<_>) = listed
-            .keys()
-            .map(|id| (*id).clone())
-            .partition(|id| selection.shows(id));
+        let shown: Vec<_> = said.iter().filter(|id| selection.shows(id)).collect();
         let absent: Vec<_> = if self.voices.all_heard() {
-            let gone = |entry: &&Entry| !listed.contains_key(entry.key.id());
-            self.ledger
-                .entries()
-                .filter(gone)
-                .map(|entry| entry.key.id().clone())
-                .collect()
+            let listed = self.voices.listed();
+            let ids = self.ledger.entries().map(|entry| entry.key.id());
+            ids.filter(|id| !listed.contains_key(id)).cloned().collect()
         } else {
             Vec::new()
         };
-        let known = std::mem::take(&mut self.waiting);
-        let heard_of = |id: KeyId| {
-            known
-                .get(&id)
-                .map_or((id.clone(), now), |since| (id.clone(), *since))
-        };
-        self.waiting = hidden.into_iter().map(heard_of).collect();
-        for id in &shown {
+        for id in shown {
             self.ledger.set_listed(id, now);
         }
         for id in &absent {
             self.ledger.set_absent(id, now);
         }
+        self.line_up(now);
+    }
+
+    /// Those wait that are listed and not in the set.
+    pub(super) fn line_up(&mut self, now: Timestamp) {
+        let known = std::mem::take(&mut self.waiting);
+        let selection = Selection::of(&self.ledger, &self.rules, now);
+        let listed = self.voices.listed();
+        let hidden = listed.into_keys().filter(|id| !selection.shows(id));
+        self.waiting = hidden
+            .map(|id| (id.clone(), known.get(id).copied().unwrap_or(now)))
+            .collect();
     }
 
     /// Brings the ledger up to `now`: forgets what expired long ago, and admits those who wait and may enter.
     /// Tells the others.
-    fn settle(&mut self, now: Timestamp) -> Vec<Quarantined> {
+    pub(super) fn settle(&mut self, now: Timestamp) -> Vec<Held> {
         let listed = self.voices.listed();
         let first_seen = |key: &PublicKey, heard: Timestamp| {
             self.ledger
@@ -190,6 +201,10 @@ impl Ring {
             self.waiting.remove(key.id());
         }
         self.ledger.forget(self.rules.retention, last.as_ref(), now);
+        if !self.pending.is_empty() {
+            let selection = Selection::of(&self.ledger, &self.rules, now);
+            self.pending.prune(|key| selection.keeps(key.id()), now);
+        }
         held
     }
 }

@@ -4,21 +4,36 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::decisions::Revocation;
 use super::ledger::later;
-use super::{Entry, KeySet, KeyState, Ledger, PublishedKey, Rules};
+use super::vacancies::Vacancies;
+use super::{Entry, HeldChange, KeySet, KeyState, Ledger, NewKeys, PublishedKey, Rules};
 use crate::key::{Algorithm, KeyId, PublicKey, Quarantined, Reason};
+
+/// How long caches are to ask often after a revocation.
+const ALERT: SignedDuration = SignedDuration::from_hours(24);
+
+/// A key that is not published, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) key: PublicKey,
+    pub(super) reason: Reason,
+}
 
 /// What follows from a ledger at a time; nothing of it is stored.
 #[derive(Debug)]
 pub(super) struct Selection<'a> {
     now: Timestamp,
+    ledger: &'a Ledger,
     rules: &'a Rules,
+    /// The revocation of each material that is revoked.
+    revoked: BTreeMap<&'a [u8; 32], &'a Revocation>,
     /// What is published, in no order.
     shown: Vec<&'a Entry>,
     /// What the ledger has and the set has not: its kid is another key's, or there is no room.
-    held: Vec<Quarantined>,
+    held: Vec<Held>,
     /// Who holds each kid.
     holders: BTreeMap<&'a str, &'a KeyId>,
     /// How many keys are listed or retained.
@@ -31,12 +46,17 @@ pub(super) struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     pub(super) fn of(ledger: &'a Ledger, rules: &'a Rules, now: Timestamp) -> Self {
-        let (expired, unexpired): (Vec<_>, Vec<_>) = ledger
+        let revoked = ledger.revoked();
+        let in_force = ledger
             .entries()
-            .partition(|entry| entry.is_expired(rules.retention, now));
+            .filter(|entry| !revoked.contains_key(&entry.key.id().spki_sha256));
+        let (expired, unexpired): (Vec<_>, Vec<_>) =
+            in_force.partition(|entry| entry.is_expired(rules.retention, now));
         let mut selection = Self {
             now,
+            ledger,
             rules,
+            revoked,
             shown: Vec::new(),
             held: Vec::new(),
             holders: BTreeMap::new(),
@@ -49,6 +69,7 @@ impl<'a> Selection<'a> {
         if selection.shown.is_empty() {
             let last = expired
                 .into_iter()
+                .filter(|entry| selection.never_left(entry))
                 .max_by_key(|entry| (entry.leaves_at(rules.retention), Reverse(entry.key.id())));
             selection.last = last.map(|entry| entry.key.id());
             selection.shown.extend(last);
@@ -56,29 +77,36 @@ impl<'a> Selection<'a> {
         selection
     }
 
-    /// One holder for each kid. Two can meet only when the ledgers of two replicas do, or when a clock was
-    /// set back: a key that was published after another had run out replaced it for good; of others the one
-    /// that was seen first stays.
+    /// Whether an expired key can have stayed as the last one. Not if a key was published after its end that is
+    /// revoked now: it had left then, and nothing but an operator or a source brings it back.
+    fn never_left(&self, entry: &Entry) -> bool {
+        let left = entry.leaves_at(self.rules.retention);
+        let mut revoked = self.ledger.entries().filter_map(|other| {
+            let revocation = self.revoked.get(&other.key.id().spki_sha256)?;
+            let end = other.leaves_at(self.rules.retention);
+            Some(end.map_or(revocation.when, |end| end.min(revocation.when)))
+        });
+        revoked.all(|was_there_until| Some(was_there_until) <= left)
+    }
+
+    /// One holder for each kid. Two meet when the ledgers of two replicas do, when a clock was set back, the
+    /// retention raised or a revocation undone: a key that got the kid of one that had left replaced it for good;
+    /// of others the one that was seen first stays.
     fn settle_kids(&mut self, unexpired: Vec<&'a Entry>) -> Vec<&'a Entry> {
         let mut by_kid: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
         for entry in unexpired {
             by_kid.entry(entry.key.kid()).or_default().push(entry);
         }
-        let replaced = |old: &Entry, rivals: &[&Entry]| {
-            let left = old.leaves_at(self.rules.retention);
-            left.is_some_and(|left| rivals.iter().any(|rival| rival.presence.published_since >= left))
-        };
         let mut holders = Vec::new();
         for (kid, rivals) in by_kid {
-            let order =
-                |entry: &&&Entry| (replaced(entry, &rivals), entry.first_seen, entry.key.id().clone());
+            let order = |entry: &&&Entry| (entry.presence.replaced, entry.first_seen, entry.key.id().clone());
             let Some(holder) = rivals.iter().min_by_key(order) else {
                 continue;
             };
             self.holders.insert(kid, holder.key.id());
             holders.push(*holder);
             let others = rivals.iter().filter(|entry| entry.key.id() != holder.key.id());
-            self.held.extend(others.map(|entry| conflict(&entry.key)));
+            self.held.extend(others.map(|entry| Held::conflict(&entry.key)));
         }
         holders
     }
@@ -95,7 +123,7 @@ impl<'a> Selection<'a> {
                 self.listed_bytes += in_document(&entry.key);
                 self.shown.push(entry);
             } else {
-                self.held.push(too_large(&entry.key, self.rules));
+                self.held.push(Held::too_large(&entry.key, self.rules));
             }
         }
         let mut bytes = self.listed_bytes;
@@ -104,7 +132,7 @@ impl<'a> Selection<'a> {
                 bytes += in_document(&entry.key);
                 self.shown.push(entry);
             } else {
-                self.held.push(too_large(&entry.key, self.rules));
+                self.held.push(Held::too_large(&entry.key, self.rules));
             }
         }
     }
@@ -128,8 +156,29 @@ impl<'a> Selection<'a> {
         self.last
     }
 
+    /// Whether anything is published.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
+
+    /// The revocation in force of a key's material.
+    pub(super) fn revocation(&self, id: &KeyId) -> Option<&'a Revocation> {
+        self.revoked.get(&id.spki_sha256).copied()
+    }
+
+    /// What the ledger has and the set has not, though it is neither expired nor revoked.
+    pub(super) fn held(&self) -> &[Held] {
+        &self.held
+    }
+
     /// Room for those who wait.
     pub(super) fn vacancies(&self) -> Vacancies {
+        let asks = self.rules.new_keys == NewKeys::Approve && !self.is_empty();
+        let known = || {
+            let approved = self.ledger.approvals.in_force().map(|approval| &approval.about);
+            let published = self.ledger.entries().map(|entry| entry.key.id());
+            published.chain(approved).cloned().collect()
+        };
         Vacancies {
             rules: self.rules.clone(),
             holders: self
@@ -139,21 +188,40 @@ impl<'a> Selection<'a> {
                 .collect(),
             unexpired: self.unexpired,
             listed_bytes: self.listed_bytes,
+            revoked: self
+                .revoked
+                .iter()
+                .map(|(material, revocation)| (**material, reason_of(revocation)))
+                .collect(),
+            allowed: asks.then(known),
         }
     }
 
     /// In the order of publication, with what else is held back.
-    pub(super) fn into_key_set(self, mut held: Vec<Quarantined>) -> KeySet {
+    pub(super) fn into_key_set(self, waiting: Vec<Held>, changes: Vec<HeldChange>) -> KeySet {
         let mut keys: Vec<_> = self.shown.iter().map(|entry| self.published(entry)).collect();
         keys.sort_by(|a, b| place(a).cmp(&place(b)));
-        held.extend(self.held);
-        held.sort_by(|a, b| a.entry.cmp(&b.entry));
-        held.dedup();
-        KeySet {
-            keys,
-            quarantined: held,
-            ..KeySet::default()
+        let mut quarantined: Vec<_> = waiting.iter().chain(&self.held).map(Held::quarantined).collect();
+        for change in &changes {
+            let reason = change.reason();
+            quarantined.extend(change.keys.iter().map(|key| quarantine(key, reason.clone())));
         }
+        quarantined.sort_by(|a, b| a.entry.cmp(&b.entry));
+        quarantined.dedup();
+        KeySet {
+            quarantined,
+            withdrawn: keys.is_empty() && self.ledger.entries().len() > 0,
+            revoked_until: self.revoked_until(),
+            held_changes: changes,
+            keys,
+        }
+    }
+
+    /// Until when caches are to ask often. A revocation of the future is taken as one of now.
+    pub(super) fn revoked_until(&self) -> Option<Timestamp> {
+        let times = self.ledger.revocations.in_force().map(|revocation| revocation.when);
+        let last = times.max()?.min(self.now);
+        Some(later(last, ALERT)).filter(|until| *until > self.now)
     }
 
     fn published(&self, entry: &Entry) -> PublishedKey {
@@ -186,63 +254,11 @@ fn place(published: &PublishedKey) -> (bool, bool, &str) {
 }
 
 /// `{"keys":[` and `]}`, less the comma that the first key does not have.
-const ENVELOPE: usize = r#"{"keys":[]}"#.len() - 1;
+pub(super) const ENVELOPE: usize = r#"{"keys":[]}"#.len() - 1;
 
 /// What a key adds to the document: its JWK and a comma.
-fn in_document(key: &PublicKey) -> usize {
+pub(super) fn in_document(key: &PublicKey) -> usize {
     key.jwk().len() + 1
-}
-
-/// What keeps a key that is listed from entering the set.
-#[derive(Debug)]
-pub(super) struct Vacancies {
-    rules: Rules,
-    holders: BTreeMap<Arc<str>, KeyId>,
-    unexpired: usize,
-    listed_bytes: usize,
-}
-
-impl Vacancies {
-    /// Those who may enter now, in the order in which they were first seen; and the others, with the reason.
-    pub(super) fn fill<'k>(
-        mut self,
-        waiting: &[(&'k PublicKey, Timestamp)],
-    ) -> (Vec<(&'k PublicKey, Timestamp)>, Vec<Quarantined>) {
-        let mut queue = waiting.to_vec();
-        queue.sort_by_key(|(key, first_seen)| (*first_seen, key.id()));
-        let rivals = shared_kids(queue.iter().map(|(key, _)| *key));
-        let (mut admitted, mut held) = (Vec::new(), Vec::new());
-        for (key, first_seen) in queue {
-            match self.refuses(key, &rivals) {
-                Some(reason) => held.push(quarantined(key, reason)),
-                None => admitted.push((key, first_seen)),
-            }
-        }
-        (admitted, held)
-    }
-
-    fn refuses(&mut self, key: &PublicKey, rivals: &BTreeSet<Arc<str>>) -> Option<Reason> {
-        let holder = self.holders.get(key.kid());
-        let is_holder = holder == Some(key.id());
-        if !is_holder && (holder.is_some() || rivals.contains(key.kid())) {
-            return Some(Reason::KidConflict {
-                kid: key.kid().to_owned(),
-            });
-        }
-        if !is_holder && self.unexpired >= self.rules.max_keys {
-            return Some(Reason::KeyLimit {
-                max_keys: self.rules.max_keys,
-            });
-        }
-        if ENVELOPE + self.listed_bytes + in_document(key) > self.rules.max_bytes {
-            return Some(Reason::SizeLimit {
-                max_bytes: self.rules.max_bytes,
-            });
-        }
-        self.listed_bytes += in_document(key);
-        self.unexpired += usize::from(!is_holder);
-        None
-    }
 }
 
 /// The kids under which there is more than one material.
@@ -257,26 +273,38 @@ pub(super) fn shared_kids<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> 
     shared
 }
 
-fn conflict(key: &PublicKey) -> Quarantined {
-    quarantined(
-        key,
-        Reason::KidConflict {
-            kid: key.kid().to_owned(),
-        },
-    )
+pub(super) fn reason_of(revocation: &Revocation) -> Reason {
+    Reason::Revoked {
+        when: revocation.when,
+        by: revocation.by.to_string(),
+        why: revocation.why.to_string(),
+    }
 }
 
-fn too_large(key: &PublicKey, rules: &Rules) -> Quarantined {
-    quarantined(
-        key,
-        Reason::SizeLimit {
-            max_bytes: rules.max_bytes,
-        },
-    )
+impl Held {
+    pub(super) fn conflict(key: &PublicKey) -> Self {
+        let kid = key.kid().to_owned();
+        Self {
+            key: key.clone(),
+            reason: Reason::KidConflict { kid },
+        }
+    }
+
+    fn too_large(key: &PublicKey, rules: &Rules) -> Self {
+        let max_bytes = rules.max_bytes;
+        Self {
+            key: key.clone(),
+            reason: Reason::SizeLimit { max_bytes },
+        }
+    }
+
+    pub(super) fn quarantined(&self) -> Quarantined {
+        quarantine(&self.key, self.reason.clone())
+    }
 }
 
 /// A key held back by the ring. Name and fingerprint together tell it from its rivals.
-fn quarantined(key: &PublicKey, reason: Reason) -> Quarantined {
+fn quarantine(key: &PublicKey, reason: Reason) -> Quarantined {
     let [a, b, c, d, ..] = key.id().spki_sha256;
     Quarantined {
         entry: format!("key {} (SPKI SHA-256 {a:02x}{b:02x}{c:02x}{d:02x}…)", key.kid()),
@@ -284,3 +312,4 @@ fn quarantined(key: &PublicKey, reason: Reason) -> Quarantined {
         reason,
     }
 }
+

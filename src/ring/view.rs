@@ -1,9 +1,14 @@
 //! What an operator sees of an issuer's keys, and what is safe now.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
-use super::{HeldChange, Revocation, Ring};
-use crate::key::{PublicKey, Reason};
+use super::decisions::Revocation;
+use super::ledger::later;
+use super::selection::{Held, Selection};
+use super::{Entry, HeldChange, KeyState, PublishedKey, Ring};
+use crate::key::{KeyId, PublicKey, Reason};
 
 /// Every key that is known, and the changes that wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +66,120 @@ impl Ring {
     /// What is known of every key at `now`.
     pub fn view(&mut self, now: Timestamp) -> View {
         let set = self.key_set(now);
+        let waiting = self.settle(now);
+        let selection = Selection::of(&self.ledger, &self.rules, now);
+        let changes = set.held_changes.iter().flat_map(|change| {
+            let held = |key: &PublicKey| Held {
+                key: key.clone(),
+                reason: change.reason(),
+            };
+            change.keys.iter().map(held)
+        });
+        let held: BTreeMap<KeyId, Held> = changes
+            .chain(selection.held().iter().cloned())
+            .chain(waiting)
+            .map(|held| (held.key.id().clone(), held))
+            .collect();
+        let mut keys: Vec<_> = set
+            .keys
+            .iter()
+            .filter_map(|published| self.published(published))
+            .collect();
+        let shown: BTreeSet<_> = set.keys.iter().map(|published| published.key.id()).collect();
+        let gone = self.ledger.entries().filter(|entry| !shown.contains(entry.key.id()));
+        let mut others: BTreeMap<KeyId, KeyView> = gone
+            .map(|entry| (entry.key.id().clone(), self.gone(entry, &selection, &held, now)))
+            .collect();
+        for (id, Held { key, reason }) in &held {
+            if !shown.contains(id) && !others.contains_key(id) {
+                let standing = match selection.revocation(id) {
+                    Some(revocation) => Standing::Revoked(revocation.clone()),
+                    None => Standing::Held(reason.clone()),
+                };
+                let first_seen = self.first_heard(id, &set.held_changes).unwrap_or(now);
+                let key = key.clone();
+                others.insert(
+                    id.clone(),
+                    KeyView {
+                        key,
+                        first_seen,
+                        standing,
+                    },
+                );
+            }
+        }
+        keys.extend(others.into_values());
         View {
-            keys: Vec::new(),
+            keys,
             held_changes: set.held_changes,
             withdrawn: set.withdrawn,
         }
+    }
+
+    fn published(&self, published: &PublishedKey) -> Option<KeyView> {
+        let entry = self.ledger.entry(published.key.id())?;
+        let standing = match published.state {
+            KeyState::Listed => Standing::Listed {
+                published_since: entry.presence.published_since,
+                may_sign_from: self.may_sign_from(entry),
+            },
+            KeyState::Retained {
+                absent_since,
+                leaves_at,
+            } => Standing::Retained {
+                absent_since,
+                leaves_at,
+            },
+        };
+        Some(KeyView {
+            key: entry.key.clone(),
+            first_seen: entry.first_seen,
+            standing,
+        })
+    }
+
+    /// The very first keys of an issuer may sign at once: no cache holds a set without them.
+    fn may_sign_from(&self, entry: &Entry) -> Timestamp {
+        let since = entry.presence.published_since;
+        let first = self.ledger.entries().map(|entry| entry.first_seen).min();
+        if since == entry.first_seen && first == Some(since) {
+            since
+        } else {
+            later(since, self.rules.propagation)
+        }
+    }
+
+    fn gone(
+        &self,
+        entry: &Entry,
+        selection: &Selection<'_>,
+        held: &BTreeMap<KeyId, Held>,
+        now: Timestamp,
+    ) -> KeyView {
+        let id = entry.key.id();
+        let left_at = entry
+            .leaves_at(self.rules.retention)
+            .filter(|left_at| *left_at <= now);
+        let standing = match (selection.revocation(id), held.get(id), left_at) {
+            (Some(revocation), _, _) => Standing::Revoked(revocation.clone()),
+            (None, Some(held), _) => Standing::Held(held.reason.clone()),
+            // Published, held, revoked or expired: an entry is one of these.
+            (None, None, left_at) => Standing::Expired {
+                absent_since: entry.presence.stamp,
+                left_at: left_at.unwrap_or(now),
+            },
+        };
+        KeyView {
+            key: entry.key.clone(),
+            first_seen: entry.first_seen,
+            standing,
+        }
+    }
+
+    fn first_heard(&self, id: &KeyId, changes: &[HeldChange]) -> Option<Timestamp> {
+        let waits = self.waiting.get(id).copied();
+        let has = |change: &&HeldChange| change.keys.iter().any(|key| key.id() == id);
+        let changes = changes.iter().filter(has).map(|change| change.first_heard);
+        changes.chain(waits).min()
     }
 }

@@ -2,45 +2,60 @@
 
 use std::collections::BTreeMap;
 
-use super::{Confirmation, Ledger, Listing, SourceId};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Confirmation, Entry, Ledger, SourceId};
 use crate::key::{KeyId, PublicKey};
 
+/// How many readings prove an absence where nothing but an operator confirms a wholesale change.
+const MANUAL_READS: u32 = 3;
+
 /// The sources of one issuer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Voices(BTreeMap<SourceId, Voice>);
 
 /// One source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Voice {
     confirmation: Confirmation,
     /// Whether it was read completely since this process started.
     heard: bool,
-    /// What it has: listed at its last complete reading, or left out by fewer than `confirmation` in a row.
+    /// What it has: listed at its last complete reading, or left out not often enough to be absent.
     has: BTreeMap<KeyId, Listed>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Listed {
     key: PublicKey,
-    /// Complete readings in a row without it.
-    missed: u32,
+    /// The complete readings in a row without it.
+    missed: Option<Missed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Missed {
+    reads: u32,
+    since: Timestamp,
+}
+
+impl Listed {
+    fn now(key: &PublicKey) -> Self {
+        Self {
+            key: key.clone(),
+            missed: None,
+        }
+    }
 }
 
 impl Voices {
     /// Each source with its confirmation. Every one is taken to have what the ledger says is listed, until
     /// it has said otherwise: which of them had it is not known any more.
-    pub(super) fn new(sources: impl IntoIterator<Item = (SourceId, Confirmation)>, ledger: &Ledger) -> Self {
+    pub(super) fn new(
+        sources: impl IntoIterator<Item = (SourceId, Confirmation)>,
+        ledger: &Ledger,
+    ) -> Self {
         let listed = ledger.entries().filter(|entry| entry.presence.listed);
         let has: BTreeMap<_, _> = listed
-            .map(|entry| {
-                (
-                    entry.key.id().clone(),
-                    Listed {
-                        key: entry.key.clone(),
-                        missed: 0,
-                    },
-                )
-            })
+            .map(|entry| (entry.key.id().clone(), Listed::now(&entry.key)))
             .collect();
         let voice = |confirmation| Voice {
             confirmation,
@@ -55,33 +70,52 @@ impl Voices {
         )
     }
 
-    /// Whether there is such a source.
-    pub(super) fn knows(&self, source: &SourceId) -> bool {
-        self.0.contains_key(source)
+    /// The confirmation of a source, if there is such a one.
+    pub(super) fn confirmation(&self, source: &SourceId) -> Option<Confirmation> {
+        self.0.get(source).map(|voice| voice.confirmation)
     }
 
     /// A source says what it has, and, if the reading is complete, what it has not.
-    pub(super) fn hear(&mut self, source: &SourceId, listing: &Listing) {
+    pub(super) fn hear(&mut self, source: &SourceId, keys: &[&PublicKey], complete: bool, now: Timestamp) {
         let Some(voice) = self.0.get_mut(source) else {
             return;
         };
-        if listing.complete {
+        if complete {
             voice.heard = true;
             for listed in voice.has.values_mut() {
-                listed.missed = listed.missed.saturating_add(1);
+                let missed = listed.missed.unwrap_or(Missed { reads: 0, since: now });
+                listed.missed = Some(Missed {
+                    reads: missed.reads.saturating_add(1),
+                    ..missed
+                });
             }
         }
-        for key in &listing.keys {
-            voice.has.insert(
-                key.id().clone(),
-                Listed {
-                    key: key.clone(),
-                    missed: 0,
-                },
-            );
+        for key in keys {
+            voice.has.insert(key.id().clone(), Listed::now(key));
         }
-        let confirmation = match voice.confirmation { Confirmation::Reads(reads) => reads.max(1), _ => 3 };
-        voice.has.retain(|_, listed| listed.missed < confirmation);
+        let confirmation = voice.confirmation;
+        voice.has.retain(|_, listed| match listed.missed {
+            Some(missed) => !missed.is_believed(confirmation, now),
+            None => true,
+        });
+    }
+
+    /// Another replica found a key listed: any source may have it, and has to be heard without it as often as if
+    /// it had said so itself.
+    pub(super) fn learn(&mut self, entry: &Entry) {
+        let id = entry.key.id();
+        if !self.0.values().any(|voice| voice.has.contains_key(id)) {
+            for voice in self.0.values_mut() {
+                voice.has.insert(id.clone(), Listed::now(&entry.key));
+            }
+        }
+    }
+
+    /// Another replica found a key absent: that counts for all, until a source lists it once more.
+    pub(super) fn unlearn(&mut self, id: &KeyId) {
+        for voice in self.0.values_mut() {
+            voice.has.remove(id);
+        }
     }
 
     /// What any source has.
@@ -96,4 +130,20 @@ impl Voices {
     pub(super) fn all_heard(&self) -> bool {
         self.0.values().all(|voice| voice.heard)
     }
+}
+
+impl Missed {
+    fn is_believed(self, confirmation: Confirmation, now: Timestamp) -> bool {
+        match confirmation {
+            Confirmation::Reads(reads) => self.reads >= reads,
+            Confirmation::Duration(duration) => has_lasted(self.reads, self.since, duration, now),
+            Confirmation::Manual => self.reads >= MANUAL_READS,
+        }
+    }
+}
+
+/// Whether something was said for a duration: at its end too, not only at its start.
+pub(super) fn has_lasted(reads: u32, since: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
+    let lasted = now.duration_since(since) >= duration;
+    lasted && (reads > 1 || duration <= SignedDuration::ZERO)
 }
