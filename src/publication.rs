@@ -57,6 +57,16 @@ impl CachePolicy {
             .saturating_add(self.stale_while_revalidate.max(self.stale_if_error))
     }
 
+    /// After a revocation: caches ask every minute at least, and answer with nothing stale.
+    #[must_use]
+    pub fn after_revocation(&self) -> Self {
+        Self {
+            max_age: self.max_age.min(SignedDuration::from_mins(1)),
+            stale_while_revalidate: SignedDuration::ZERO,
+            stale_if_error: SignedDuration::ZERO,
+        }
+    }
+
     /// The header's value.
     fn header(&self) -> HeaderValue {
         let mut value = format!("public, max-age={}", self.max_age.as_secs().max(0));
@@ -81,19 +91,19 @@ pub struct Publication {
     /// `/jwks`.
     pub jwks: Document,
     keys: Vec<KeyId>,
+    after_revocation: bool,
 }
 
 impl Publication {
     /// Whether these are the documents of this key set: if so (and the profile is the same), building again
     /// would give equal bytes. Cheap.
     pub fn shows(&self, key_set: &KeySet) -> bool {
-        self.keys
-            .iter()
-            .eq(key_set.keys.iter().map(|published| published.key.id()))
+        let keys = key_set.keys.iter().map(|published| published.key.id());
+        self.after_revocation == key_set.revoked_until.is_some() && self.keys.iter().eq(keys)
     }
 }
 
-/// Writes both documents. `None` for an empty key set: it is never published.
+/// Writes both documents; the JWKS with short cache lifetimes while a revocation is young. `None` for an empty key set: it is never published.
 pub fn build(profile: &Profile, key_set: &KeySet) -> Option<Publication> {
     if key_set.keys.is_empty() {
         return None;
@@ -104,11 +114,13 @@ pub fn build(profile: &Profile, key_set: &KeySet) -> Option<Publication> {
         &json,
         &profile.discovery_cache.header(),
     );
-    let jwks = Document::new(
-        jwks(key_set),
-        &profile.jwks_content_type,
-        &profile.jwks_cache.header(),
-    );
+    let after_revocation = key_set.revoked_until.is_some();
+    let jwks_cache = if after_revocation {
+        profile.jwks_cache.after_revocation()
+    } else {
+        profile.jwks_cache
+    };
+    let jwks = Document::new(jwks(key_set), &profile.jwks_content_type, &jwks_cache.header());
     let keys = key_set
         .keys
         .iter()
@@ -118,6 +130,7 @@ pub fn build(profile: &Profile, key_set: &KeySet) -> Option<Publication> {
         discovery,
         jwks,
         keys,
+        after_revocation,
     })
 }
 

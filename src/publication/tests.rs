@@ -185,3 +185,36 @@ fn cache_directives_of_zero_are_left_out() {
     assert_eq!(policy(300, 60, 86_400).lifetime(), seconds(86_700));
     assert_eq!(policy(300, 60, 0).lifetime(), seconds(360));
 }
+
+#[test]
+fn for_a_day_after_a_revocation_the_jwks_is_cached_for_a_minute_and_never_stale() {
+    let cached = |key_set: &KeySet| {
+        let publication = built(key_set);
+        let of = |document: &Document| document.identity.ok.with_hsts(false)[header::CACHE_CONTROL].clone();
+        (of(&publication.jwks), of(&publication.discovery))
+    };
+    let usual = fake::rsa_only();
+    let revoked = KeySet {
+        revoked_until: Some(jiff::Timestamp::UNIX_EPOCH),
+        ..usual.clone()
+    };
+    assert_eq!(
+        cached(&usual).0,
+        "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400"
+    );
+    assert_eq!(cached(&revoked).0, "public, max-age=60");
+    assert_eq!(cached(&revoked).1, cached(&usual).1);
+    let publication = built(&usual);
+    assert!(publication.shows(&usual) && !publication.shows(&revoked));
+    assert!(built(&revoked).shows(&revoked));
+    assert_eq!(publication.jwks.identity.etag, built(&revoked).jwks.identity.etag);
+}
+
+#[test]
+fn a_shorter_max_age_stays_after_a_revocation() {
+    let short = CachePolicy {
+        max_age: SignedDuration::from_secs(10),
+        ..fake::profile(ISSUER).jwks_cache
+    };
+    assert_eq!(short.after_revocation().header(), "public, max-age=10");
+}

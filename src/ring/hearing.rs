@@ -61,7 +61,13 @@ pub(super) fn hear<'l>(
     let (mut strangers, mut nothing) = (BTreeMap::new(), 0);
     for (verdict, part) in judged {
         match verdict {
-            Verdict::Known => heard.keys.extend(part.keys),
+            Verdict::Known => {
+                if !ring.pending.is_empty() {
+                    let change = ChangeId::of(part.keys.iter().copied());
+                    ring.pending.forget(source, &change);
+                }
+                heard.keys.extend(part.keys);
+            }
             // Its keys are reported as held, but it says nothing about the absence of others.
             Verdict::Nothing => {
                 nothing += 1;

@@ -140,7 +140,7 @@ impl Pending {
     pub(super) fn prune(&mut self, is_published: impl Fn(&PublicKey) -> bool, now: Timestamp) {
         self.0.retain(|_, change| {
             let lives = now < later(change.held.last_heard, FORGOTTEN_AFTER);
-            lives && !change.held.keys.iter().any(&is_published)
+            lives && !change.held.keys.iter().all(&is_published)
         });
         while self.0.len() > MAX_PENDING {
             let oldest = self.0.iter().min_by_key(|(_, change)| change.held.last_heard);
@@ -149,6 +149,11 @@ impl Pending {
             };
             self.0.remove(&id);
         }
+    }
+
+    /// A listing is none of strangers any more.
+    pub(super) fn forget(&mut self, source: &SourceId, change: &ChangeId) {
+        self.0.remove(&(source.clone(), change.clone()));
     }
 
     /// Whether there is none.

@@ -1,5 +1,7 @@
+mod changes;
 mod laws;
 mod limits;
+mod operator;
 mod story;
 
 use self::story::{REFRESH, RETENTION, hours, issuer, issuer_with, key, listing, seconds, source};
@@ -59,7 +61,7 @@ fn nothing_changes_by_itself_while_every_key_is_listed() {
 }
 
 #[test]
-fn a_swapped_listing_is_published_at_once_and_the_old_keys_are_retained() {
+fn a_swapped_listing_that_is_believed_at_once_retains_the_old_keys() {
     issuer()
         .lists("a b")
         .lists("c d")

@@ -61,7 +61,7 @@ pub(super) struct Story {
     pub(super) ring: Ring,
     pub(super) now: Timestamp,
     rules: Rules,
-    sources: Vec<(SourceId, u32)>,
+    sources: Vec<(SourceId, Confirmation)>,
 }
 
 /// An issuer with one source, `s`, that is believed at once.
@@ -73,7 +73,7 @@ pub(super) fn issuer() -> Story {
 pub(super) fn issuer_with(sources: &[(&str, u32)]) -> Story {
     let sources: Vec<_> = sources
         .iter()
-        .map(|(name, confirmation)| (source(name), *confirmation))
+        .map(|(name, reads)| (source(name), Confirmation::Reads(*reads)))
         .collect();
     let rules = Rules::new(RETENTION);
     let ring = Ring::new(rules.clone(), sources.clone(), Ledger::default());
@@ -93,6 +93,25 @@ impl Story {
             max_keys,
             ..self.rules
         };
+        self.restarted()
+    }
+
+    /// One more source, or another confirmation.
+    pub(super) fn confirmed_by(mut self, name: &str, confirmation: Confirmation) -> Self {
+        self.sources.retain(|(known, _)| *known != source(name));
+        self.sources.push((source(name), confirmation));
+        self.restarted()
+    }
+
+    /// New keys wait for an operator.
+    pub(super) fn approving(mut self) -> Self {
+        self.rules.new_keys = NewKeys::Approve;
+        self.restarted()
+    }
+
+    /// Another retention.
+    pub(super) fn retaining(mut self, retention: SignedDuration) -> Self {
+        self.rules.retention = retention;
         self.restarted()
     }
 
@@ -133,6 +152,43 @@ impl Story {
     /// A source cannot be read.
     pub(super) fn fails(mut self, name: &str) -> Self {
         self.ring.silent(&source(name));
+        self
+    }
+
+    /// An operator approves.
+    pub(super) fn approves(mut self, name: &str) -> Self {
+        self.ring.approve(name, "ops", "looked at", self.now).unwrap();
+        self
+    }
+
+    /// An operator revokes.
+    pub(super) fn revokes(mut self, name: &str) -> Self {
+        self.ring.revoke(name, "ops", "leaked", false, self.now).unwrap();
+        self
+    }
+
+    /// An operator revokes, come what may.
+    pub(super) fn revokes_by_force(mut self, name: &str) -> Self {
+        self.ring.revoke(name, "ops", "leaked", true, self.now).unwrap();
+        self
+    }
+
+    /// An operator takes a revocation back.
+    pub(super) fn unrevokes(mut self, name: &str) -> Self {
+        self.ring.unrevoke(name, "ops", self.now).unwrap();
+        self
+    }
+
+    /// Keys of another issuer are taken over.
+    pub(super) fn imports(mut self, names: &str) -> Self {
+        self.ring.import(&listing(names).keys, self.now);
+        self
+    }
+
+    /// Reads what another replica wrote.
+    pub(super) fn adopts(mut self, other: &Self) -> Self {
+        self.now = self.now.max(other.now);
+        self.ring.adopt(other.ring.ledger(), self.now);
         self
     }
 
