@@ -93,8 +93,8 @@ impl Ring {
 
     /// Takes up what a store or another replica knows; `ledger` has it from then on.
     ///
-    /// What another replica found out about a key counts as if it had been found here: it is not contradicted
-    /// before a source here has been read again.
+    /// What another replica found out about a key counts as if it had been found here. It is contradicted only by a
+    /// source that listed a key here after it was found absent there.
     pub fn adopt(&mut self, other: &Ledger, now: Timestamp) {
         self.adopt_by(other, Presence::merge, now);
     }
@@ -104,20 +104,45 @@ impl Ring {
         if merged == self.ledger {
             return;
         }
-        for entry in merged.entries() {
-            let id = entry.key.id();
-            let was_listed = self.ledger.entry(id).map(|entry| entry.presence.listed);
-            match entry.presence.listed {
-                listed if was_listed == Some(listed) => {}
-                true => self.voices.learn(entry),
-                false => self.voices.unlearn(id),
+        let before = std::mem::replace(&mut self.ledger, merged);
+        let mut listed_later = Vec::new();
+        for entry in self.ledger.entries() {
+            let (id, presence) = (entry.key.id(), entry.presence);
+            let was_listed = before.entry(id).map(|entry| entry.presence.listed);
+            match (presence.listed, self.voices.said(id)) {
+                (listed, _) if was_listed == Some(listed) => {}
+                (true, _) => self.voices.learn(entry),
+                (false, Some(said)) if said > presence.stamp => listed_later.push((id.clone(), said)),
+                (false, _) => self.voices.unlearn(id),
             }
         }
-        self.ledger = merged;
+        self.stand_by(listed_later, &before, now);
         let (ledger, retention) = (&self.ledger, self.rules.retention);
         self.pending.confirm(|change| ledger.is_confirmed(change, retention, now));
         self.line_up(now);
         self.settle(now);
+    }
+
+    /// Keys that are published here, and were listed here after another replica found them absent, are listed; even
+    /// if that was so long ago that they have left elsewhere. Unless their kid was given to another key there.
+    fn stand_by(&mut self, listed_later: Vec<(KeyId, Timestamp)>, before: &Ledger, now: Timestamp) {
+        let published = Selection::of(before, &self.rules, now);
+        let selection = Selection::of(&self.ledger, &self.rules, now);
+        let stays = |id: &KeyId| {
+            let is_free = selection.holder(&id.kid).is_none_or(|holder| holder == id);
+            published.shows(id) && is_free && selection.revocation(id).is_none()
+        };
+        let staying: Vec<_> = listed_later
+            .into_iter()
+            .filter(|(id, _)| stays(id))
+            .map(|(id, said)| (selection.shows(&id), id, said))
+            .collect();
+        for (was_published, id, said) in staying {
+            self.ledger.set_listed(&id, said);
+            if !was_published {
+                self.ledger.publish_anew(&id, said);
+            }
+        }
     }
 
     /// What is published at `now`. Ends what has run out, and admits what was held and may now enter.

@@ -151,6 +151,11 @@ impl<'a> Selection<'a> {
         self.holders.get(&*id.kid) == Some(&id) || self.last == Some(id)
     }
 
+    /// Who holds a kid.
+    pub(super) fn holder(&self, kid: &str) -> Option<&'a KeyId> {
+        self.holders.get(kid).copied()
+    }
+
     /// The key that stays beyond its retention, because it is the last.
     pub(super) fn last(&self) -> Option<&'a KeyId> {
         self.last

@@ -2,6 +2,7 @@ mod changes;
 mod laws;
 mod limits;
 mod operator;
+mod replicas;
 mod story;
 
 use self::story::{REFRESH, RETENTION, hours, issuer, issuer_with, key, listing, seconds, source};

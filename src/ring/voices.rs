@@ -27,6 +27,8 @@ struct Voice {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Listed {
     key: PublicKey,
+    /// When it was last listed in this process. Not where only the ledger says that it is.
+    said: Option<Timestamp>,
     /// The complete readings in a row without it.
     missed: Option<Missed>,
 }
@@ -38,9 +40,10 @@ struct Missed {
 }
 
 impl Listed {
-    fn now(key: &PublicKey) -> Self {
+    fn new(key: &PublicKey, said: Option<Timestamp>) -> Self {
         Self {
             key: key.clone(),
+            said,
             missed: None,
         }
     }
@@ -55,7 +58,7 @@ impl Voices {
     ) -> Self {
         let listed = ledger.entries().filter(|entry| entry.presence.listed);
         let has: BTreeMap<_, _> = listed
-            .map(|entry| (entry.key.id().clone(), Listed::now(&entry.key)))
+            .map(|entry| (entry.key.id().clone(), Listed::new(&entry.key, None)))
             .collect();
         let voice = |confirmation| Voice {
             confirmation,
@@ -91,7 +94,7 @@ impl Voices {
             }
         }
         for key in keys {
-            voice.has.insert(key.id().clone(), Listed::now(key));
+            voice.has.insert(key.id().clone(), Listed::new(key, Some(now)));
         }
         let confirmation = voice.confirmation;
         voice.has.retain(|_, listed| match listed.missed {
@@ -106,9 +109,15 @@ impl Voices {
         let id = entry.key.id();
         if !self.0.values().any(|voice| voice.has.contains_key(id)) {
             for voice in self.0.values_mut() {
-                voice.has.insert(id.clone(), Listed::now(&entry.key));
+                voice.has.insert(id.clone(), Listed::new(&entry.key, None));
             }
         }
+    }
+
+    /// When a source last listed a key, as far as this process knows.
+    pub(super) fn said(&self, id: &KeyId) -> Option<Timestamp> {
+        let has = self.0.values().filter_map(|voice| voice.has.get(id));
+        has.filter_map(|listed| listed.said).max()
     }
 
     /// Another replica found a key absent: that counts for all, until a source lists it once more.
