@@ -1,6 +1,7 @@
 mod changes;
 mod laws;
 mod limits;
+mod model;
 mod operator;
 mod replicas;
 mod story;
