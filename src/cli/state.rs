@@ -38,7 +38,7 @@ fn remedy(cause: &LockError) -> &'static str {
 
 /// Makes the folder (for this user alone) where it is missing, and locks it.
 pub(super) fn lock(folder: &Path) -> Result<FolderLock, StateError> {
-    FolderLock::take(folder).map_err(|cause| StateError { cause })
+    FolderLock::take(folder, "lock").map_err(|cause| StateError { cause })
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub struct Folder {
 impl Folder {
     /// Makes the folder (for this user alone) where it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Arc<Self>, LockError> {
-        let lock = FolderLock::take(path)?;
+        // It may be the state folder itself, which has a lock of its own.
+        let lock = FolderLock::take(path, "ledgers.lock")?;
         // That it exists should outlive a loss of power too; where this fails, a write will say so.
         if let Some(parent) = path.parent() {
             let _ = sync_folder(parent);

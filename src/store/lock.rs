@@ -35,8 +35,8 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Makes the folder (for this user alone) where it is missing, and locks it.
-    pub fn take(folder: &Path) -> Result<Self, LockError> {
+    /// Makes the folder (for this user alone) where it is missing, and locks it by a file of this name in it.
+    pub fn take(folder: &Path, name: &str) -> Result<Self, LockError> {
         let unusable = |verb| {
             move |error| LockError::Unusable {
                 folder: folder.to_owned(),
@@ -55,7 +55,7 @@ impl FolderLock {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(folder.join("lock"))
+            .open(folder.join(name))
             .map_err(unusable("written"))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -100,11 +100,12 @@ mod tests {
     fn a_second_holder_is_told_which_process_has_the_folder() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("a/b");
-        let held = FolderLock::take(&folder).unwrap();
-        let error = FolderLock::take(&folder).unwrap_err().to_string();
+        let held = FolderLock::take(&folder, "lock").unwrap();
+        let error = FolderLock::take(&folder, "lock").unwrap_err().to_string();
         let told = format!("in use by process {} on ", std::process::id());
         assert!(error.contains(&told), "{error}");
+        FolderLock::take(&folder, "another").unwrap();
         drop(held);
-        FolderLock::take(&folder).unwrap();
+        FolderLock::take(&folder, "lock").unwrap();
     }
 }

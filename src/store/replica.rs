@@ -162,7 +162,7 @@ impl Replica {
             // Only where it was read before, and the local copy was what was missing.
             Ok(None) => link.tracker.seen().map_or(Said::Nothing, Said::Ledger),
             Err(error) => {
-                self.unreachable(&error);
+                self.unreachable(&error, false);
                 Said::Silent(error)
             }
         }
@@ -235,7 +235,7 @@ impl Replica {
         match read {
             Ok(Some(Said::Ledger(ledger))) => Some(ledger),
             Ok(Some(Said::Refused(reason) | Said::Silent(reason))) | Err(reason) => {
-                self.unreachable(&reason);
+                self.unreachable(&reason, false);
                 link.tracker.failed(now);
                 None
             }
@@ -252,7 +252,7 @@ impl Replica {
             Err(error) => return Err(error.to_string()),
             Ok(Read::Unchanged) => {
                 tracker.unchanged(Instant::now());
-                self.reached();
+                self.reached(false);
                 return Ok(None);
             }
             Ok(Read::Stored(stored)) => stored,
@@ -263,7 +263,7 @@ impl Replica {
             Err(reason) => return Ok(Some(Said::Refused(reason))),
         };
         tracker.is_stored(seen, Instant::now());
-        self.reached();
+        self.reached(false);
         Ok(Some(said))
     }
 
@@ -329,7 +329,7 @@ impl Replica {
                 };
                 link.tracker.written(seen, now);
                 self.status().writes += 1;
-                self.reached();
+                self.reached(true);
             }
             Err(SaveError::Lost) => {
                 link.tracker.lost_race(now);
@@ -337,7 +337,7 @@ impl Replica {
             }
             Err(SaveError::Failed(error)) => {
                 link.tracker.failed(now);
-                self.unreachable(&error.to_string());
+                self.unreachable(&error.to_string(), true);
             }
         }
     }

@@ -79,8 +79,9 @@ impl Tracker {
         }
         match &self.seen {
             None => Step::Read,
-            Some(seen) if is_behind => Step::Write(seen.clone()),
+            // What others wrote must be learned also where nothing can be written.
             Some(_) if self.next_read <= now => Step::Read,
+            Some(seen) if is_behind => Step::Write(seen.clone()),
             Some(_) => Step::Rest(self.next_read - now),
         }
     }
@@ -97,7 +98,9 @@ impl Tracker {
 
     /// It is still what was known.
     pub(super) fn unchanged(&mut self, now: Instant) {
-        self.failures = 0;
+        if self.behind_since.is_none() {
+            self.failures = 0;
+        }
         self.next_read = now + jittered(self.refresh);
     }
 
@@ -109,7 +112,7 @@ impl Tracker {
 
     /// Ours was written.
     pub(super) fn written(&mut self, seen: Seen, now: Instant) {
-        self.races = 0;
+        (self.races, self.failures) = (0, 0);
         self.is_stored(seen, now);
     }
 
@@ -239,6 +242,30 @@ mod tests {
         }
         let wait = rests(&tracker.next(&ledger(&["a"]), now));
         assert!(wait >= secs(24) && wait <= FAILED.1, "{wait:?}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_written_is_still_read() {
+        let mut now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.is_stored(seen(&["a"], 1), now);
+        let (mut reads, mut writes) = (0, 0);
+        let end = now + Duration::from_mins(5);
+        while now < end {
+            match tracker.next(&ledger(&["a", "b"]), now) {
+                Step::Read => {
+                    reads += 1;
+                    tracker.unchanged(now);
+                }
+                Step::Write(_) => {
+                    writes += 1;
+                    tracker.failed(now);
+                }
+                Step::Rest(wait) => now += wait,
+            }
+        }
+        assert!(reads >= 9, "{reads}");
+        assert!((9..=20).contains(&writes), "{writes}");
     }
 
     #[tokio::test]

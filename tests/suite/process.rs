@@ -3,6 +3,7 @@
 mod commands;
 mod help;
 mod kill;
+mod ledgers;
 mod reload;
 mod start;
 mod stop;

@@ -22,6 +22,8 @@ pub struct Status {
     pub behind_since: Option<Instant>,
     /// Why the shared store cannot be used now.
     pub unreachable: Option<String>,
+    /// Whether that was a write: then a read that succeeds does not mean that all is well.
+    pub cannot_write: bool,
     /// When the shared store was last read or written.
     pub reached: Option<Instant>,
     /// Reads that found another ledger than was known.
@@ -117,10 +119,14 @@ impl Replica {
         }
     }
 
-    pub(super) fn reached(&self) {
+    pub(super) fn reached(&self, by_writing: bool) {
         let before = {
             let mut status = self.status();
             status.reached = Some(Instant::now());
+            if status.cannot_write && !by_writing && status.behind_since.is_some() {
+                return;
+            }
+            status.cannot_write = false;
             status.unreachable.take()
         };
         if before.is_some() {
@@ -129,10 +135,11 @@ impl Replica {
         }
     }
 
-    pub(super) fn unreachable(&self, reason: &str) {
+    pub(super) fn unreachable(&self, reason: &str, by_writing: bool) {
         let before = {
             let mut status = self.status();
             status.failures += 1;
+            status.cannot_write |= by_writing;
             status.unreachable.replace(reason.to_owned())
         };
         if before.is_none() {
