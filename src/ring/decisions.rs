@@ -129,10 +129,7 @@ impl<T: About> Decisions<T> {
     pub(super) fn undo(&mut self, matches: impl Fn(&T) -> bool, when: Timestamp, by: &str) {
         for decision in self.0.values_mut() {
             if decision.undone.is_none() && matches(&decision.about) {
-                decision.undone = Some(Undone {
-                    when,
-                    by: by.into(),
-                });
+                decision.undone = Some(Undone { when, by: by.into() });
             }
         }
     }

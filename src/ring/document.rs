@@ -29,8 +29,7 @@ const KIND: &str = "oidc-issuer ledger";
 const CHECKSUM: &str = r#","sha256":""#;
 
 /// Times outside are damage: 1970 (where a clock starts that nobody has set) until 2200.
-const TIMES: std::ops::Range<Timestamp> =
-    Timestamp::constant(0, 0)..Timestamp::constant(7_258_118_400, 0);
+const TIMES: std::ops::Range<Timestamp> = Timestamp::constant(0, 0)..Timestamp::constant(7_258_118_400, 0);
 
 /// How many faults an error tells.
 const TOLD: usize = 5;

@@ -159,4 +159,3 @@ fn is_confirmed(
     }
     heard != pending::Heard::Held
 }
-

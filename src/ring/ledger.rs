@@ -172,7 +172,12 @@ impl Ledger {
         if !self.entries.values().any(|entry| ended(entry).is_some()) {
             return;
         }
-        let revoked: BTreeSet<[u8; 32]> = self.revocations.0.values().map(|it| it.about.spki_sha256).collect();
+        let revoked: BTreeSet<[u8; 32]> = self
+            .revocations
+            .0
+            .values()
+            .map(|it| it.about.spki_sha256)
+            .collect();
         let mut expired: Vec<_> = self
             .entries
             .iter()

@@ -39,7 +39,10 @@ pub enum Denied {
         kid: String,
     },
     /// Nothing of this name waits for an approval.
-    #[error("nothing called {name:?} waits for an approval here; there is: {}", list(held))]
+    #[error(
+        "nothing called {name:?} waits for an approval here; there is: {}",
+        list(held)
+    )]
     NothingHeld {
         /// What was asked for.
         name: String,
@@ -103,7 +106,11 @@ impl Ring {
     /// Takes back every revocation of a key's material that this ring has seen. Tells every known key that is hit.
     pub fn unrevoke(&mut self, name: &str, by: &str, now: Timestamp) -> Result<Vec<KeyId>, Denied> {
         self.settle(now);
-        let named = self.ledger.revocations.in_force().map(|revocation| &revocation.about);
+        let named = self
+            .ledger
+            .revocations
+            .in_force()
+            .map(|revocation| &revocation.about);
         let mut meant: Vec<_> = named.filter(|id| is_meant(id, name)).cloned().collect();
         if meant.is_empty() {
             let revoked = self.ledger.revoked();
@@ -131,13 +138,7 @@ impl Ring {
 
     /// Lets in what waits for an approval: a new key by its kid (or `sha256:…`), at once; a wholesale change by its
     /// name, when it is next heard. Tells the keys.
-    pub fn approve(
-        &mut self,
-        name: &str,
-        by: &str,
-        why: &str,
-        now: Timestamp,
-    ) -> Result<Vec<KeyId>, Denied> {
+    pub fn approve(&mut self, name: &str, by: &str, why: &str, now: Timestamp) -> Result<Vec<KeyId>, Denied> {
         let unapproved: Vec<_> = self
             .settle(now)
             .into_iter()
@@ -145,11 +146,10 @@ impl Ring {
             .map(|held| held.key.id().clone())
             .collect();
         let changes: Vec<HeldChange> = self.pending.held().cloned().collect();
-        let ids = |change: &HeldChange| -> Vec<_> { change.keys.iter().map(|key| key.id().clone()).collect() };
+        let ids =
+            |change: &HeldChange| -> Vec<_> { change.keys.iter().map(|key| key.id().clone()).collect() };
         let approved = if let Some(held) = changes.iter().find(|held| held.change.as_str() == name) {
-            self.ledger
-                .confirmations
-                .add(held.change.clone(), now, by, why);
+            self.ledger.confirmations.add(held.change.clone(), now, by, why);
             self.pending.confirm(|change| *change == held.change);
             ids(held)
         } else {
@@ -159,20 +159,14 @@ impl Ring {
         if approved.is_empty() {
             let part = |held: &&HeldChange| ids(held).iter().any(|id| is_meant(id, name));
             let name = name.to_owned();
-            return Err(match changes.iter().find(part) {
-                Some(held) => Denied::PartOfChange {
-                    kid: name,
-                    change: held.change.as_str().to_owned(),
-                },
-                None => {
-                    let kids = unapproved.iter().map(|id| id.kid.to_string());
-                    let changes = changes.iter().map(|held| held.change.as_str().to_owned());
-                    Denied::NothingHeld {
-                        name,
-                        held: kids.chain(changes).collect(),
-                    }
-                }
-            });
+            if let Some(held) = changes.iter().find(part) {
+                let change = held.change.as_str().to_owned();
+                return Err(Denied::PartOfChange { kid: name, change });
+            }
+            let kids = unapproved.iter().map(|id| id.kid.to_string());
+            let changes = changes.iter().map(|held| held.change.as_str().to_owned());
+            let held = kids.chain(changes).collect();
+            return Err(Denied::NothingHeld { name, held });
         }
         if self.rules.new_keys == NewKeys::Approve {
             for id in &approved {

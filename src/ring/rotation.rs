@@ -118,7 +118,8 @@ impl Ring {
         }
         self.stand_by(listed_later, &before, now);
         let (ledger, retention) = (&self.ledger, self.rules.retention);
-        self.pending.confirm(|change| ledger.is_confirmed(change, retention, now));
+        self.pending
+            .confirm(|change| ledger.is_confirmed(change, retention, now));
         self.line_up(now);
         self.settle(now);
     }
@@ -149,7 +150,7 @@ impl Ring {
     pub fn key_set(&mut self, now: Timestamp) -> KeySet {
         let waiting = self.settle(now);
         let changes = self.pending.held().cloned().collect();
-        Selection::of(&self.ledger, &self.rules, now).into_key_set(waiting, changes)
+        Selection::of(&self.ledger, &self.rules, now).into_key_set(&waiting, changes)
     }
 
     /// When the key set changes next if nothing is heard: the end of a retention, or of the short cache lifetimes
@@ -160,7 +161,9 @@ impl Ring {
             .entries()
             .filter_map(|entry| entry.leaves_at(self.rules.retention));
         let selection = Selection::of(&self.ledger, &self.rules, now);
-        ends.filter(|end| *end > now).chain(selection.revoked_until()).min()
+        ends.filter(|end| *end > now)
+            .chain(selection.revoked_until())
+            .min()
     }
 
     /// The ledger as it stands.

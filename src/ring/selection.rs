@@ -203,7 +203,7 @@ impl<'a> Selection<'a> {
     }
 
     /// In the order of publication, with what else is held back.
-    pub(super) fn into_key_set(self, waiting: Vec<Held>, changes: Vec<HeldChange>) -> KeySet {
+    pub(super) fn into_key_set(self, waiting: &[Held], changes: Vec<HeldChange>) -> KeySet {
         let mut keys: Vec<_> = self.shown.iter().map(|entry| self.published(entry)).collect();
         keys.sort_by(|a, b| place(a).cmp(&place(b)));
         let mut quarantined: Vec<_> = waiting.iter().chain(&self.held).map(Held::quarantined).collect();
@@ -224,7 +224,11 @@ impl<'a> Selection<'a> {
 
     /// Until when caches are to ask often. A revocation of the future is taken as one of now.
     pub(super) fn revoked_until(&self) -> Option<Timestamp> {
-        let times = self.ledger.revocations.in_force().map(|revocation| revocation.when);
+        let times = self
+            .ledger
+            .revocations
+            .in_force()
+            .map(|revocation| revocation.when);
         let last = times.max()?.min(self.now);
         Some(later(last, ALERT)).filter(|until| *until > self.now)
     }
@@ -317,4 +321,3 @@ fn quarantine(key: &PublicKey, reason: Reason) -> Quarantined {
         reason,
     }
 }
-

@@ -77,7 +77,11 @@ impl Vacancies {
             let kid = key.kid().to_owned();
             return Some(Reason::KidConflict { kid });
         }
-        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(key.id())) {
+        if self
+            .allowed
+            .as_ref()
+            .is_some_and(|allowed| !allowed.contains(key.id()))
+        {
             return Some(Reason::Unapproved);
         }
         if !is_holder && self.unexpired >= self.rules.max_keys {

@@ -86,7 +86,10 @@ impl Ring {
             .filter_map(|published| self.published(published))
             .collect();
         let shown: BTreeSet<_> = set.keys.iter().map(|published| published.key.id()).collect();
-        let gone = self.ledger.entries().filter(|entry| !shown.contains(entry.key.id()));
+        let gone = self
+            .ledger
+            .entries()
+            .filter(|entry| !shown.contains(entry.key.id()));
         let mut others: BTreeMap<KeyId, KeyView> = gone
             .map(|entry| (entry.key.id().clone(), self.gone(entry, &selection, &held, now)))
             .collect();

@@ -52,10 +52,7 @@ impl Listed {
 impl Voices {
     /// Each source with its confirmation. Every one is taken to have what the ledger says is listed, until
     /// it has said otherwise: which of them had it is not known any more.
-    pub(super) fn new(
-        sources: impl IntoIterator<Item = (SourceId, Confirmation)>,
-        ledger: &Ledger,
-    ) -> Self {
+    pub(super) fn new(sources: impl IntoIterator<Item = (SourceId, Confirmation)>, ledger: &Ledger) -> Self {
         let listed = ledger.entries().filter(|entry| entry.presence.listed);
         let has: BTreeMap<_, _> = listed
             .map(|entry| (entry.key.id().clone(), Listed::new(&entry.key, None)))

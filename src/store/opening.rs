@@ -39,9 +39,7 @@ pub(super) fn opening(local: Option<Said>, shared: Option<Said>) -> Opening {
         (Some(Has(local)), Some(Has(shared))) => Opening::With(local.merge(&shared)),
         (_, Some(Has(ledger))) | (Some(Has(ledger)), _) => Opening::With(ledger),
         // The shared store is the one that knows; the copy comes later.
-        (_, Some(Nothing | Lost)) | (None | Some(Nothing | Lost), None) => {
-            Opening::With(Ledger::default())
-        }
+        (_, Some(Nothing | Lost)) | (None | Some(Nothing | Lost), None) => Opening::With(Ledger::default()),
         (_, Some(Silent(reason))) | (Some(Silent(reason)), None) => Opening::Wait(reason),
     }
 }

@@ -26,7 +26,11 @@ pub(super) fn document(document: &[u8], issuer: &str) -> Result<Ledger, DecodeEr
         return Err(torn("it is empty"));
     }
     let value: Value = serde_json::from_str(text).map_err(|error| DecodeError::Torn {
-        detail: format!("it breaks off at line {}, column {}", error.line(), error.column()),
+        detail: format!(
+            "it breaks off at line {}, column {}",
+            error.line(),
+            error.column()
+        ),
     })?;
     let Value::Object(object) = value else {
         return Err(not_a_ledger("a JSON object is expected"));
@@ -116,9 +120,10 @@ fn read_entry(members: &mut Members<'_>) -> Option<Entry> {
     // All of them, so that every fault is told.
     let (first_seen, listed) = (members.time("firstSeen"), members.flag("listed"));
     let (stamp, published_since) = (members.time("stamp"), members.time("publishedSince"));
-    let replaced = match members.object.contains_key("replaced") {
-        true => members.flag("replaced"),
-        false => Some(false),
+    let replaced = if members.object.contains_key("replaced") {
+        members.flag("replaced")
+    } else {
+        Some(false)
     };
     Some(Entry {
         key: key?,
@@ -217,18 +222,16 @@ struct Members<'f> {
 
 impl<'f> Members<'f> {
     fn of(value: Value, place: String, faults: &'f mut Vec<EntryFault>) -> Option<Self> {
-        match value {
-            Value::Object(object) => Some(Self {
-                place,
-                object,
-                faults,
-            }),
-            _ => {
-                let detail = "an object is expected".to_owned();
-                faults.push(EntryFault::Shape { place, detail });
-                None
-            }
-        }
+        let Value::Object(object) = value else {
+            let detail = "an object is expected".to_owned();
+            faults.push(EntryFault::Shape { place, detail });
+            return None;
+        };
+        Some(Self {
+            place,
+            object,
+            faults,
+        })
     }
 
     fn key(&mut self) -> Option<PublicKey> {
@@ -251,7 +254,10 @@ impl<'f> Members<'f> {
 
     fn time(&mut self, member: &'static str) -> Option<Timestamp> {
         let text = self.object.remove(member);
-        let time = text.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let time = text
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok());
         let time = time.filter(|time| TIMES.contains(time));
         if time.is_none() {
             let found = text.map_or("missing".to_owned(), |value| shortened(&value.to_string()));
@@ -262,23 +268,19 @@ impl<'f> Members<'f> {
     }
 
     fn text(&mut self, member: &str) -> Option<Arc<str>> {
-        match self.object.remove(member) {
-            Some(Value::String(text)) => Some(text.into()),
-            _ => {
-                self.shape(&format!("`{member}` must be a string"));
-                None
-            }
-        }
+        let Some(Value::String(text)) = self.object.remove(member) else {
+            self.shape(&format!("`{member}` must be a string"));
+            return None;
+        };
+        Some(text.into())
     }
 
     fn flag(&mut self, member: &str) -> Option<bool> {
-        match self.object.remove(member) {
-            Some(Value::Bool(flag)) => Some(flag),
-            _ => {
-                self.shape(&format!("`{member}` must be true or false"));
-                None
-            }
-        }
+        let Some(Value::Bool(flag)) = self.object.remove(member) else {
+            self.shape(&format!("`{member}` must be true or false"));
+            return None;
+        };
+        Some(flag)
     }
 
     /// A list that may be left out.

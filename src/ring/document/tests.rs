@@ -42,14 +42,23 @@ fn ledger() -> Ledger {
     };
     ring.heard(&source, &listing(&keys[..3]), at(0)).unwrap();
     ring.heard(&source, &listing(&keys[1..3]), at(10)).unwrap();
-    ring.revoke(keys[0].kid(), "ops", "leaked: \"x\",\"sha256\":\"0\"", false, at(20))
+    ring.revoke(
+        keys[0].kid(),
+        "ops",
+        "leaked: \"x\",\"sha256\":\"0\"",
+        false,
+        at(20),
+    )
+    .unwrap();
+    ring.revoke(keys[1].kid(), "ops", "by mistake", false, at(30))
         .unwrap();
-    ring.revoke(keys[1].kid(), "ops", "by mistake", false, at(30)).unwrap();
     ring.unrevoke(keys[1].kid(), "boss", at(40)).unwrap();
     let mut ledger = ring.into_ledger();
     ledger.approvals.add(keys[2].id().clone(), at(50), "ops", "");
     let change = crate::ring::ChangeId::of(&keys[..2]);
-    ledger.confirmations.add(change, at(60), "confirmation", "3 reads");
+    ledger
+        .confirmations
+        .add(change, at(60), "confirmation", "3 reads");
     ledger.take_over(&keys[0], at(70));
     ledger
 }
@@ -147,7 +156,13 @@ fn a_newer_format_is_told_whatever_else_it_says() {
 
 #[test]
 fn what_is_no_ledger_is_told_so() {
-    for text in ["{}", "[]", "1", r#"{"kind":"oidc-issuer ledger"}"#, r#"{"kind":"ConfigMap","format":1}"#] {
+    for text in [
+        "{}",
+        "[]",
+        "1",
+        r#"{"kind":"oidc-issuer ledger"}"#,
+        r#"{"kind":"ConfigMap","format":1}"#,
+    ] {
         assert_eq!(decode(text).unwrap_err().label(), "not_a_ledger", "{text}");
     }
 }
@@ -207,7 +222,10 @@ fn absurd_times_are_named() {
         for member in ["firstSeen", "stamp", "publishedSince"] {
             let told = refused(|value| value["entries"][1][member] = absurd.clone());
             assert!(told.contains("entries[1] (kid "), "{told}");
-            assert!(told.contains(&format!("{member} is {absurd}, not a time between 1970 and 2200")), "{told}");
+            assert!(
+                told.contains(&format!("{member} is {absurd}, not a time between 1970 and 2200")),
+                "{told}"
+            );
         }
         let told = refused(|value| value["revocations"][0]["when"] = absurd.clone());
         assert!(told.contains("revocations[0]: when is "), "{told}");
@@ -240,7 +258,10 @@ fn only_the_first_faults_are_spelled_out() {
         let many = vec![Value::Null; 100];
         value["revocations"] = many.into();
     });
-    assert!(told.ends_with("revocations[4]: an object is expected; and 95 more"), "{told}");
+    assert!(
+        told.ends_with("revocations[4]: an object is expected; and 95 more"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -122,7 +122,9 @@ fn a_duration_confirms_what_was_said_at_its_end_too() {
 
 #[test]
 fn manual_waits_for_an_operator_and_absence_for_three_readings() {
-    let mut story = issuer_with(&[]).confirmed_by("s", Confirmation::Manual).lists("a b");
+    let mut story = issuer_with(&[])
+        .confirmed_by("s", Confirmation::Manual)
+        .lists("a b");
     for _ in 0..20 {
         story = story.lists("x");
     }
@@ -153,8 +155,17 @@ fn one_replicas_confirmation_counts_for_all() {
 
 #[test]
 fn a_confirmation_is_not_for_ever() {
-    let story = issuer_with(&[("s", 2)]).lists("a").lists("x").lists("x").publishes("a x");
-    let story = story.lists("a").lists("a").publishes("a ~x").after(hours(60)).publishes("a");
+    let story = issuer_with(&[("s", 2)])
+        .lists("a")
+        .lists("x")
+        .lists("x")
+        .publishes("a x");
+    let story = story
+        .lists("a")
+        .lists("a")
+        .publishes("a ~x")
+        .after(hours(60))
+        .publishes("a");
     story.lists("x").publishes("a").holds("x:unconfirmed");
 }
 
@@ -225,7 +236,11 @@ fn a_reading_in_which_no_endpoint_answered_has_failed() {
 
 #[test]
 fn a_new_key_beside_known_ones_waits_where_new_keys_are_to_be_approved() {
-    let story = issuer().approving().lists("a b").publishes("a b").lists("a b c d");
+    let story = issuer()
+        .approving()
+        .lists("a b")
+        .publishes("a b")
+        .lists("a b c d");
     story
         .clone()
         .publishes("a b")
@@ -257,20 +272,24 @@ fn a_key_that_was_published_before_needs_no_approval() {
 #[test]
 fn a_confirmed_change_does_not_let_new_keys_in_where_they_are_to_be_approved() {
     let mut story = issuer().approving().lists("a").lists("x y").publishes("~a");
-    story = story.holds("x:unapproved y:unapproved").approves("x").publishes("x ~a");
+    story = story
+        .holds("x:unapproved y:unapproved")
+        .approves("x")
+        .publishes("x ~a");
     assert_eq!(story.ring.ledger().approvals().len(), 1);
     let manual = issuer().confirmed_by("s", Confirmation::Manual).approving();
     let mut manual = manual.lists("a").lists("x y").publishes("a");
     let change = manual.ring.key_set(manual.now).held_changes[0].change.clone();
-    manual
-        .approves(change.as_str())
-        .lists("x y")
-        .publishes("a x y");
+    manual.approves(change.as_str()).lists("x y").publishes("a x y");
 }
 
 #[test]
 fn an_approval_of_what_does_not_wait_tells_what_does() {
-    let mut story = issuer_with(&[("s", 3)]).approving().lists("a").lists("a b").lists("x");
+    let mut story = issuer_with(&[("s", 3)])
+        .approving()
+        .lists("a")
+        .lists("a b")
+        .lists("x");
     let now = story.now;
     let change = story.ring.key_set(now).held_changes[0].change.clone();
     let change = change.as_str();

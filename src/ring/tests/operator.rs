@@ -34,7 +34,11 @@ fn a_revocation_takes_the_material_under_every_kid_also_those_that_come_later() 
 
 #[test]
 fn a_revoked_key_holds_no_kid() {
-    let story = issuer().lists("a b3").revokes("a").lists("a2 b3").publishes("a2 b3");
+    let story = issuer()
+        .lists("a b3")
+        .revokes("a")
+        .lists("a2 b3")
+        .publishes("a2 b3");
     // Taken back, it does not get it back either, as long as the other is published.
     story
         .unrevokes("a")
@@ -57,8 +61,15 @@ fn of_two_materials_under_one_kid_the_published_one_is_revoked() {
 
 #[test]
 fn the_last_published_key_is_revoked_only_by_force_and_then_nothing_is_published() {
-    let mut story = issuer().lists("a b3").lists("b3").after(hours(60)).publishes("b3");
-    let denied = story.ring.revoke("b", "ops", "leaked", false, story.now).unwrap_err();
+    let mut story = issuer()
+        .lists("a b3")
+        .lists("b3")
+        .after(hours(60))
+        .publishes("b3");
+    let denied = story
+        .ring
+        .revoke("b", "ops", "leaked", false, story.now)
+        .unwrap_err();
     assert_eq!(denied, Denied::LastKey { kid: "b".into() });
     let story = story.publishes("b3").revokes_by_force("b").publishes("");
     let mut story = story.restarted().fails("s").publishes("");
@@ -93,7 +104,12 @@ fn a_revoked_key_does_not_take_the_last_one_with_it() {
 
 #[test]
 fn where_another_key_waits_the_last_one_can_be_revoked() {
-    issuer().lists("a").lists("a2").publishes("~a").revokes("a").publishes("a2");
+    issuer()
+        .lists("a")
+        .lists("a2")
+        .publishes("~a")
+        .revokes("a")
+        .publishes("a2");
 }
 
 #[test]
@@ -103,20 +119,35 @@ fn an_unknown_key_is_denied_and_what_exists_is_told() {
     let told = "no key \"c\" is known here; there is: a, b, x";
     let revoked = story.ring.revoke("c", "ops", "", false, now).unwrap_err();
     let unrevoked = story.ring.unrevoke("c", "ops", now).unwrap_err();
-    assert_eq!((revoked.to_string(), unrevoked.to_string()), (told.into(), told.into()));
+    assert_eq!(
+        (revoked.to_string(), unrevoked.to_string()),
+        (told.into(), told.into())
+    );
     let denied = story.ring.unrevoke("a", "ops", now).unwrap_err();
     assert_eq!(denied, Denied::NotRevoked { kid: "a".into() });
     let nothing = issuer().ring.revoke("c", "ops", "", false, now).unwrap_err();
-    assert_eq!(nothing.to_string(), "no key \"c\" is known here; there is: nothing");
+    assert_eq!(
+        nothing.to_string(),
+        "no key \"c\" is known here; there is: nothing"
+    );
 }
 
 #[test]
 fn an_unrevoked_key_returns_at_once_and_is_published_anew() {
-    let story = issuer().lists("a b3").revokes("a").after(hours(1)).lists("a b3").unrevokes("a");
+    let story = issuer()
+        .lists("a b3")
+        .revokes("a")
+        .after(hours(1))
+        .lists("a b3")
+        .unrevokes("a");
     let story = story.publishes("a b3");
     let presence = story.ring.ledger().entry(key("a").id()).unwrap().presence;
     assert_eq!(presence.published_since, story.now);
-    story.revokes("a").publishes("b3").unrevokes("a").publishes("a b3");
+    story
+        .revokes("a")
+        .publishes("b3")
+        .unrevokes("a")
+        .publishes("a b3");
 }
 
 #[test]
@@ -126,7 +157,10 @@ fn a_revocation_that_another_replica_has_not_seen_outlives_an_unrevoke() {
     let other = start.after(seconds(1)).revokes("a");
     let one = one.unrevokes("a").publishes("a b3");
     let both = one.adopts(&other).publishes("b3");
-    both.unrevokes("a").publishes("a b3").adopts(&other).publishes("a b3");
+    both.unrevokes("a")
+        .publishes("a b3")
+        .adopts(&other)
+        .publishes("a b3");
 }
 
 #[test]
@@ -198,7 +232,10 @@ fn an_import_tells_what_it_took_and_what_not() {
     assert_eq!(names(&imported.taken), ["d", "f"]);
     assert_eq!(names(&imported.known), ["a"]);
     let refused: Vec<_> = imported.refused.iter().map(|held| held.reason.label()).collect();
-    assert_eq!(refused, ["kid_conflict", "revoked", "kid_conflict", "kid_conflict"]);
+    assert_eq!(
+        refused,
+        ["kid_conflict", "revoked", "kid_conflict", "kid_conflict"]
+    );
     story.publishes("a b3 ~d ~f");
 }
 
@@ -206,7 +243,12 @@ fn an_import_tells_what_it_took_and_what_not() {
 fn the_view_tells_every_key_and_what_is_safe() {
     let story = issuer_with(&[("s", 2)]).lists("a");
     let start = story.now;
-    let story = story.lists("a b3 c4").lists("a d").lists("a d").revokes("c").after(hours(60));
+    let story = story
+        .lists("a b3 c4")
+        .lists("a d")
+        .lists("a d")
+        .revokes("c")
+        .after(hours(60));
     let story = story.lists("a d e").lists("a d e d2").lists("x");
     let (now, mut ring) = (story.now, story.ring);
     let view = ring.view(now);
@@ -218,9 +260,15 @@ fn the_view_tells_every_key_and_what_is_safe() {
                 Standing::Listed {
                     published_since,
                     may_sign_from,
-                } => format!("listed, signs after {:#}", may_sign_from.duration_since(*published_since)),
+                } => format!(
+                    "listed, signs after {:#}",
+                    may_sign_from.duration_since(*published_since)
+                ),
                 Standing::Retained { .. } => "retained".to_owned(),
-                Standing::Expired { absent_since, left_at } => {
+                Standing::Expired {
+                    absent_since,
+                    left_at,
+                } => {
                     format!("expired after {:#}", left_at.duration_since(*absent_since))
                 }
                 Standing::Revoked(revocation) => format!("revoked by {}", revocation.by),

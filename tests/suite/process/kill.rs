@@ -53,7 +53,10 @@ async fn episode(kills: u32) -> usize {
         let http = Http::plain();
         let first = first_answer(&http, &jwks).await;
         let missing: Vec<_> = answered.difference(&first).collect();
-        assert!(missing.is_empty(), "after {kill} kills these are missing: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "after {kill} kills these are missing: {missing:?}"
+        );
         answered.extend(first);
         let alive = Duration::from_millis(rand::rng().random_range(0..400));
         let end = Instant::now() + alive;

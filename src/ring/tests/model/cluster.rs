@@ -106,15 +106,21 @@ impl Cluster {
         self.does(state, at, Deed::Reads(state.step, answered))?;
         let replica = &mut state.replicas[at];
         let after = &replica.node.is;
-        let says = |server: usize| if answered[server] { ROTATION[state.step][server] } else { 0 };
+        let says = |server: usize| {
+            if answered[server] {
+                ROTATION[state.step][server]
+            } else {
+                0
+            }
+        };
         let listed = (says(0) | says(1)) & after.published;
         for (bit, listed_at) in replica.listed_at.iter_mut().enumerate() {
             if listed & (1 << bit) != 0 {
                 *listed_at = Some(state.time);
             }
         }
-        let stays = before.published & !after.published == 0 && before.listed & !after.listed == 0;
-        state.failure_was_seen |= answered != [true; 2] && !stays;
+        let kept = before.published & !after.published == 0 && before.listed & !after.listed == 0;
+        state.failure_was_seen |= answered != [true; 2] && !kept;
         Some(())
     }
 
@@ -161,7 +167,11 @@ impl State {
 
     /// What was listed so long ago that it may have left is of no interest any more.
     fn forget(&mut self) {
-        for listed_at in self.replicas.iter_mut().flat_map(|replica| &mut replica.listed_at) {
+        for listed_at in self
+            .replicas
+            .iter_mut()
+            .flat_map(|replica| &mut replica.listed_at)
+        {
             *listed_at = listed_at.filter(|listed_at| self.time < listed_at + RETENTION);
         }
     }
@@ -297,34 +307,46 @@ impl Model for Cluster {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("invariant 3: published until retention after it was listed", |_, state: &State| {
-                state.invariant_3()
+            Property::always(
+                "invariant 3: published until retention after it was listed",
+                |_, state: &State| state.invariant_3(),
+            ),
+            Property::always("invariant 4: revocation wins", |_, state: &State| {
+                state.invariant_4()
             }),
-            Property::always("invariant 4: revocation wins", |_, state: &State| state.invariant_4()),
-            Property::always("invariant 6: what cannot be read changes nothing", |_, state: &State| {
-                !state.failure_was_seen
-            }),
-            Property::always("invariant 9: when all is quiet bodies are equal", |_, state: &State| {
-                state.invariant_9()
-            }),
+            Property::always(
+                "invariant 6: what cannot be read changes nothing",
+                |_, state: &State| !state.failure_was_seen,
+            ),
+            Property::always(
+                "invariant 9: when all is quiet bodies are equal",
+                |_, state: &State| state.invariant_9(),
+            ),
             // That the model gets somewhere.
             Property::sometimes("a write loses its race", |_, state: &State| {
-                let is_stale = |replica: &Replica| replica.in_flight.as_ref().is_some_and(|write| write.is_stale);
+                let is_stale =
+                    |replica: &Replica| replica.in_flight.as_ref().is_some_and(|write| write.is_stale);
                 state.replicas.iter().any(is_stale)
             }),
         ];
         if self.bounds.ticks >= RETENTION && self.bounds.steps.1 >= ROTATED {
-            properties.push(Property::sometimes("the old key has left everywhere", |_, state: &State| {
-                let has_left = |replica: &Replica| !replica.heard_revoked && replica.node.is.published == 0b10;
-                state.is_quiet && state.replicas.iter().all(has_left)
-            }));
+            properties.push(Property::sometimes(
+                "the old key has left everywhere",
+                |_, state: &State| {
+                    let has_left =
+                        |replica: &Replica| !replica.heard_revoked && replica.node.is.published == 0b10;
+                    state.is_quiet && state.replicas.iter().all(has_left)
+                },
+            ));
         }
         if self.bounds.revocations > 0 {
-            properties.push(Property::sometimes("a revocation has arrived everywhere", |_, state: &State| {
-                state.is_quiet && state.replicas.iter().all(|replica| replica.heard_revoked)
-            }));
+            properties.push(Property::sometimes(
+                "a revocation has arrived everywhere",
+                |_, state: &State| {
+                    state.is_quiet && state.replicas.iter().all(|replica| replica.heard_revoked)
+                },
+            ));
         }
         properties
     }
 }
-

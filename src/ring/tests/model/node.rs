@@ -96,16 +96,25 @@ impl Node {
         let key_set = ring.key_set(at(time));
         let bits = |listed: bool| {
             let is_in = |name: &&str| {
-                let named = |is: &&PublishedKey| is.key == key(name) && (!listed || is.state == KeyState::Listed);
+                let named =
+                    |is: &&PublishedKey| is.key == key(name) && (!listed || is.state == KeyState::Listed);
                 key_set.keys.iter().find(named).is_some()
             };
-            (0..).zip(KEYS).filter(|(_, name)| is_in(name)).map(|(bit, _)| 1 << bit).sum()
+            (0..)
+                .zip(KEYS)
+                .filter(|(_, name)| is_in(name))
+                .map(|(bit, _)| 1 << bit)
+                .sum()
         };
         Self {
             published: bits(false),
             listed: bits(true),
             body: (
-                key_set.keys.iter().map(|published| published.key.jwk().to_owned()).collect(),
+                key_set
+                    .keys
+                    .iter()
+                    .map(|published| published.key.jwk().to_owned())
+                    .collect(),
                 key_set.revoked_until.is_some(),
             ),
             ledger: Known::new(ring.ledger().clone()),
@@ -129,11 +138,13 @@ pub(super) enum Deed {
     Revokes,
 }
 
+type Done = HashMap<(Known<Node>, u8, Deed), Option<Known<Node>>>;
+
 /// Every deed of every replica that was worked out before.
 pub(super) struct Deeds {
     rule: PresenceRule,
     confirmation: u32,
-    done: Mutex<HashMap<(Known<Node>, u8, Deed), Option<Known<Node>>>>,
+    done: Mutex<Done>,
     adds: Mutex<HashMap<[Known<Ledger>; 2], bool>>,
 }
 
@@ -155,7 +166,8 @@ impl Deeds {
     /// A ledger with what is listed at a step of the rotation.
     pub(super) fn running(&self, step: usize) -> Known<Ledger> {
         let mut ring = self.ring(Ledger::default());
-        ring.heard(&source("s"), &reading(step, [true; 2]), at(0)).unwrap();
+        ring.heard(&source("s"), &reading(step, [true; 2]), at(0))
+            .unwrap();
         Known::new(ring.into_ledger())
     }
 
@@ -209,7 +221,9 @@ fn at(time: u8) -> Timestamp {
 
 fn reading(step: usize, answered: [bool; 2]) -> Listing {
     let lists = |server: usize| -> Vec<PublicKey> {
-        let has = (0..).zip(KEYS).filter(|(bit, _)| ROTATION[step][server] & (1 << bit) != 0);
+        let has = (0..)
+            .zip(KEYS)
+            .filter(|(bit, _)| ROTATION[step][server] & (1 << bit) != 0);
         has.map(|(_, name)| key(name)).collect()
     };
     let endpoint = |server: usize| EndpointReading {
