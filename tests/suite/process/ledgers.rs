@@ -55,7 +55,7 @@ impl House {
         let named = format!("oidc-example-com-{issuer}-");
         let is_it = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_str().unwrap();
-            name.starts_with(&named) && name.ends_with(".json")
+            name.starts_with(&named) && path.extension().is_some_and(|kind| kind == "json")
         };
         self.files().into_iter().find(is_it).expect("a ledger")
     }
@@ -78,11 +78,8 @@ impl House {
         let (body, _) = text.rsplit_once(CHECKSUM).unwrap();
         let edited = edit(body);
         assert_ne!(edited, body, "nothing was edited");
-        let sum: String = Sha256::digest(&edited)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        fs::write(path, format!("{edited}{CHECKSUM}{sum}\"}}")).unwrap();
+        let sum = Sha256::digest(&edited);
+        fs::write(path, format!("{edited}{CHECKSUM}{sum:x}\"}}")).unwrap();
     }
 
     /// The ledger is lost: it is said and set aside, and what is listed is published.
@@ -124,6 +121,7 @@ impl Running {
 
     /// Waits until `a` publishes both keys of the vectors.
     async fn has_both_keys(&self) {
+        self.answers("a", 200).await;
         let url = format!("{}/a/jwks", self.base);
         eventually("both keys", async || {
             (kids(&self.http, &url).await.len() == 2).then_some(())
