@@ -9,8 +9,12 @@ use tokio::time::Instant;
 use super::shared::Version;
 use crate::ring::Ledger;
 
-/// Pauses after a failure: doubled each time.
-const FAILED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The longest time between two reads. However seldom a source is read: what an operator decides at one replica, a
+/// revocation above all, is for all of them.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The first pause after a failure; doubled each time, until it is as long as between two reads.
+const FAILED: Duration = Duration::from_secs(1);
 
 /// Pauses after a lost race: the others need a moment too.
 const RACED: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -51,7 +55,7 @@ pub(super) enum Step {
 impl Tracker {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            refresh: Duration::from_secs(10),
+            refresh: LONGEST,
             seen: None,
             next_read: now,
             not_before: now,
@@ -61,9 +65,9 @@ impl Tracker {
         }
     }
 
-    /// How often the store is read from now on.
+    /// How often the store is read from now on: as often as the sources, and at least every ten seconds.
     pub(super) fn every(&mut self, refresh: Duration) {
-        self.refresh = refresh;
+        self.refresh = refresh.min(LONGEST);
     }
 
     /// What to do now. `mine` has all that was read in it.
@@ -126,7 +130,7 @@ impl Tracker {
 
     /// The store does not answer, or not as it should. What a write that failed has done, the next one finds out.
     pub(super) fn failed(&mut self, now: Instant) {
-        self.not_before = now + jittered(doubled(FAILED, self.failures));
+        self.not_before = now + jittered(doubled((FAILED, self.refresh.max(FAILED)), self.failures));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -217,6 +221,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_store_is_read_every_ten_seconds_however_seldom_the_sources_are() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.every(secs(3600));
+        tracker.is_stored(seen(&["a"], 1), now);
+        assert!(rests(&tracker.next(&ledger(&["a"]), now)) <= LONGEST);
+    }
+
+    #[tokio::test]
     async fn a_lost_race_is_read_and_tried_again_soon() {
         let now = Instant::now();
         let mut tracker = Tracker::new(now);
@@ -232,16 +245,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_fails_is_asked_less_and_less_often() {
+    async fn a_store_that_fails_is_asked_less_and_less_often_but_never_less_than_one_that_answers() {
         let now = Instant::now();
         let mut tracker = Tracker::new(now);
         tracker.failed(now);
-        assert!(rests(&tracker.next(&ledger(&["a"]), now)) <= FAILED.0);
+        assert!(rests(&tracker.next(&ledger(&["a"]), now)) <= FAILED);
         for _ in 0..20 {
             tracker.failed(now);
         }
         let wait = rests(&tracker.next(&ledger(&["a"]), now));
-        assert!(wait >= secs(24) && wait <= FAILED.1, "{wait:?}");
+        assert!(wait >= secs(8) && wait <= LONGEST, "{wait:?}");
     }
 
     #[tokio::test]
@@ -265,7 +278,7 @@ mod tests {
             }
         }
         assert!(reads >= 9, "{reads}");
-        assert!((9..=20).contains(&writes), "{writes}");
+        assert!((20..=50).contains(&writes), "{writes}");
     }
 
     #[tokio::test]
