@@ -11,7 +11,7 @@ mod task;
 use jiff::SignedDuration;
 
 use crate::publication::Profile;
-use crate::ring::{Rules, SourceId};
+use crate::ring::{Confirmation, Rules, SourceId};
 use crate::source::SourceSettings;
 
 pub use shared::{Published, Shared};
@@ -41,8 +41,8 @@ pub struct IssuerSource {
     pub settings: SourceSettings,
     /// Other issuers that this source may name.
     pub claims: Vec<String>,
-    /// Complete reads in a row without a key before it counts as absent.
-    pub confirmation: u32,
+    /// When it is believed that a key is absent, or that all keys were exchanged at once.
+    pub confirmation: Confirmation,
 }
 
 impl IssuerSource {

@@ -66,8 +66,13 @@ pub enum Confirmation {
     Reads(u32),
     /// As soon as it has been said for this long, and at least twice.
     Duration(SignedDuration),
-    /// A wholesale change waits for an operator. Absence is believed after three readings.
+    /// A wholesale change waits for an operator. Absence is believed after [`Self::MANUAL_READS`] readings.
     Manual,
+}
+
+impl Confirmation {
+    /// How many readings prove an absence where nothing but an operator confirms a wholesale change.
+    pub const MANUAL_READS: u32 = 3;
 }
 
 impl From<u32> for Confirmation {

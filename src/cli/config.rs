@@ -14,6 +14,7 @@ use super::{Failure, output};
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
 use crate::edge::{EdgeError, ListenerSettings, TlsSettings, check_certificate};
+use crate::ring::{Confirmation, NewKeys};
 use crate::source::{SourceSettings, shown};
 use crate::store::StoreSettings;
 
@@ -94,19 +95,25 @@ impl fmt::Display for Summary<'_> {
             let profile = &issuer.profile;
             writeln!(f, "\n{}\n  JWKS at {}", profile.issuer, profile.jwks_uri)?;
             for source in &issuer.sources {
-                let keys = describe(&source.settings);
-                let reads = match source.confirmation {
-                    1 => "1 read".to_owned(),
-                    n => format!("{n} reads"),
-                };
-                writeln!(f, "  keys from {keys}; a key is absent after {reads} without it")?;
+                writeln!(f, "  keys from {}", describe(&source.settings))?;
+                writeln!(f, "    {}", describe_confirmation(source.confirmation))?;
             }
+            let new_keys = match issuer.rules.new_keys {
+                NewKeys::Publish => "are published as they are listed",
+                NewKeys::Approve => "wait until an operator approves them (oidc-issuer keys approve)",
+            };
+            writeln!(f, "  new keys {new_keys}")?;
             writeln!(
                 f,
                 "  read every {}; tokens live up to {}; a key that has left stays for {}",
                 show_duration(issuer.refresh),
                 show_duration(issuer.token_lifetime),
                 show_duration(issuer.rules.retention),
+            )?;
+            let propagation = show_duration(issuer.rules.propagation);
+            writeln!(
+                f,
+                "  every cache has a new key {propagation} after it was published"
             )?;
         }
         writeln!(f)?;
@@ -120,6 +127,29 @@ impl fmt::Display for Summary<'_> {
         }
         Ok(())
     }
+}
+
+/// What it takes to believe a source.
+fn describe_confirmation(confirmation: Confirmation) -> String {
+    let (absent, exchanged) = match confirmation {
+        Confirmation::Reads(1) => ("at the first read without it".to_owned(), "at once".to_owned()),
+        Confirmation::Reads(reads) => (
+            format!("after {reads} reads in a row without it"),
+            format!("after {reads} reads"),
+        ),
+        Confirmation::Duration(duration) => {
+            let duration = show_duration(duration);
+            (
+                format!("after {duration} without it"),
+                format!("after {duration}"),
+            )
+        }
+        Confirmation::Manual => (
+            format!("after {} reads in a row without it", Confirmation::MANUAL_READS),
+            "when an operator approves it (oidc-issuer keys approve)".to_owned(),
+        ),
+    };
+    format!("a key is absent {absent}; a listing without any published key is believed {exchanged}")
 }
 
 /// A source in a few words.
@@ -145,7 +175,10 @@ pub(super) fn describe(source: &SourceSettings) -> String {
 pub(super) fn describe_store(store: &StoreSettings) -> String {
     let copy = |folder: &Path| format!("with a copy in {}", folder.display());
     match store {
-        StoreSettings::Memory => "memory: a restart forgets the keys that have left".to_owned(),
+        StoreSettings::Memory => {
+            "memory: a restart forgets the keys that have left, what was revoked and what was approved"
+                .to_owned()
+        }
         StoreSettings::File { folder } => format!("files in {}", folder.display()),
         StoreSettings::Kubernetes { shared, folder } => {
             let namespace = match &shared.namespace {

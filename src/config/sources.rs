@@ -10,6 +10,7 @@ use super::fields::{Field, Mapping, Setting};
 use super::schema;
 use super::tree::{Origin, Value};
 use crate::issuer::IssuerSource;
+use crate::ring::Confirmation;
 use crate::source::{ApiServerSettings, EmbeddedSettings, FilesSettings, JwksSettings, SourceSettings};
 
 /// The bounds of a source's `timeout`.
@@ -42,7 +43,7 @@ impl Folders<'_> {
 /// Reads one source; `confirmation` is the issuer's, where it is given.
 pub(super) fn read(
     field: &Field<'_>,
-    confirmation: Option<u32>,
+    confirmation: Option<Confirmation>,
     folders: Folders<'_>,
 ) -> Option<IssuerSource> {
     let source = field.mapping(&schema::SOURCE).given()?;
@@ -87,7 +88,7 @@ pub(super) fn read(
     Some(IssuerSource {
         settings,
         claims: claims.or(Vec::new())?,
-        confirmation: confirmation.unwrap_or(usual),
+        confirmation: confirmation.unwrap_or(Confirmation::Reads(usual)),
     })
 }
 

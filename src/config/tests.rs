@@ -1,5 +1,6 @@
 mod documentation;
 mod overlay;
+mod rotation;
 mod store;
 
 use std::path::Path;
@@ -8,6 +9,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::edge::TlsSettings;
+use crate::ring::{Confirmation, NewKeys};
 use crate::source::SourceSettings;
 
 /// Reads a configuration as from /etc/oidc-issuer/config.yaml, with the state folder /state.
@@ -77,7 +79,13 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(issuer.refresh, SignedDuration::from_secs(10));
     assert_eq!(issuer.token_lifetime, SignedDuration::from_hours(24));
     assert_eq!(issuer.rules.retention, SignedDuration::from_hours(49));
-    assert_eq!(issuer.sources[0].confirmation, 1);
+    assert_eq!(
+        issuer.rules.propagation,
+        SignedDuration::from_secs(25 * 3600 + 10 + 3600),
+        "discovery is cached for 1h + 24h; refresh; a margin"
+    );
+    assert_eq!(issuer.rules.new_keys, NewKeys::Publish);
+    assert_eq!(issuer.sources[0].confirmation, Confirmation::Reads(1));
     assert_eq!(settings.listeners.len(), 1);
     assert_eq!(settings.listeners[0].address.to_string(), "[::]:8443");
     assert!(settings.listeners[0].hsts);
@@ -85,20 +93,6 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(settings.state_dir, Path::new("/state"));
     assert_eq!(settings.logging.level, "info");
     assert_eq!(settings.limits, Limits::default());
-}
-
-#[test]
-fn api_servers_and_jwks_are_confirmed_by_three_reads_files_by_one() {
-    let yaml = "issuers:\n- issuer: https://a.example\n  sources:\n  - apiServer:\n  - jwks: {url: https://b.example/jwks}\n  - embedded: {}\n";
-    let issuers = taken(yaml).issuers;
-    let confirmations: Vec<_> = issuers[0]
-        .sources
-        .iter()
-        .map(|source| source.confirmation)
-        .collect();
-    assert_eq!(confirmations, [3, 3, 1]);
-    let issuers = taken(&yaml.replace("  sources", "  confirmation: 5\n  sources")).issuers;
-    assert!(issuers[0].sources.iter().all(|source| source.confirmation == 5));
 }
 
 #[test]
@@ -160,65 +154,6 @@ fn a_field_given_twice_is_told() {
         "admin",
         "given twice",
     );
-}
-
-#[test]
-fn retention_covers_the_token_the_cache_and_five_minutes() {
-    // 24h + (300s + 86400s) + 5m
-    assert_refused(
-        &issuer_with("  retention: 48h9m"),
-        "issuers[0].retention",
-        "is 48h9m, but must be at least 48h10m: tokenLifetime 24h + cache lifetime of the JWKS 24h5m",
-    );
-    let settings = taken(&issuer_with("  retention: 48h10m"));
-    assert_eq!(
-        settings.issuers[0].rules.retention,
-        SignedDuration::from_mins(48 * 60 + 10)
-    );
-    let settings = taken(&issuer_with("  tokenLifetime: 365d"));
-    assert_eq!(
-        settings.issuers[0].rules.retention,
-        SignedDuration::from_mins(365 * 24 * 60 + 24 * 60 + 10),
-        "not given, it is the sum"
-    );
-    assert_refused(
-        &issuer_with("  tokenLifetime: 366d"),
-        "issuers[0].tokenLifetime",
-        "from 1m to 8760h",
-    );
-}
-
-#[test]
-fn refresh_is_at_most_the_max_age_of_the_jwks() {
-    assert_refused(
-        &issuer_with("  refresh: 301s"),
-        "issuers[0].refresh",
-        "refresh 5m1s is longer than cache.jwks.maxAge 5m",
-    );
-    assert_refused(
-        &issuer_with("  cache: {jwks: {maxAge: 9s}}"),
-        "issuers[0]",
-        "refresh 10s is longer than cache.jwks.maxAge 9s",
-    );
-    taken(&issuer_with("  refresh: 5m"));
-}
-
-#[test]
-fn an_invalid_duration_is_told_once_and_no_sum_is_made_of_it() {
-    let problems = refused(&issuer_with("  tokenLifetime: forever\n  retention: 1h"));
-    assert_eq!(problems.len(), 1, "{problems:?}");
-}
-
-#[test]
-fn what_is_not_in_this_release_is_said_so() {
-    for (fields, path) in [
-        ("  newKeys: approve", "issuers[0].newKeys"),
-        ("  confirmation: 10m", "issuers[0].confirmation"),
-        ("  confirmation: manual", "issuers[0].confirmation"),
-    ] {
-        assert_refused(&issuer_with(fields), path, "is not in this release");
-    }
-    taken(&issuer_with("  newKeys: publish\nstore: {memory: {}}"));
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl House {
             sources: vec![IssuerSource {
                 settings: SourceSettings::Files(FilesSettings { paths }),
                 claims: Vec::new(),
-                confirmation: 1,
+                confirmation: Confirmation::Reads(1),
             }],
             refresh: SignedDuration::from_secs(10),
             rules: Rules::new(SignedDuration::from_hours(49)),

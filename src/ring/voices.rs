@@ -7,9 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Confirmation, Entry, Ledger, SourceId};
 use crate::key::{KeyId, PublicKey};
 
-/// How many readings prove an absence where nothing but an operator confirms a wholesale change.
-const MANUAL_READS: u32 = 3;
-
 /// The sources of one issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Voices(BTreeMap<SourceId, Voice>);
@@ -143,7 +140,7 @@ impl Missed {
         match confirmation {
             Confirmation::Reads(reads) => self.reads >= reads,
             Confirmation::Duration(duration) => has_lasted(self.reads, self.since, duration, now),
-            Confirmation::Manual => self.reads >= MANUAL_READS,
+            Confirmation::Manual => self.reads >= Confirmation::MANUAL_READS,
         }
     }
 }

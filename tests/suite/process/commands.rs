@@ -148,6 +148,27 @@ fn config_check_tells_what_would_be_served_or_every_problem() {
         "{}",
         output.stdout
     );
+    for told in [
+        "a key is absent at the first read without it; a listing without any published key is believed at once",
+        "new keys are published as they are listed",
+        "a key that has left stays for 49h",
+        "every cache has a new key 26h10s after it was published",
+    ] {
+        assert!(output.stdout.contains(told), "{told:?} in {}", output.stdout);
+    }
+    let file = folder.write(
+        "config.yaml",
+        "issuers:\n- {issuer: https://a.example, sources: [apiServer: {}], confirmation: 10m, newKeys: approve}\n\
+         - {issuer: https://b.example, sources: [apiServer: {}], confirmation: manual}\n",
+    );
+    let output = run(&["config", "check", &file]);
+    for told in [
+        "absent after 10m without it; a listing without any published key is believed after 10m",
+        "new keys wait until an operator approves them",
+        "absent after 3 reads in a row without it; a listing without any published key is believed when an operator",
+    ] {
+        assert!(output.stdout.contains(told), "{told:?} in {}", output.stdout);
+    }
     let file = folder.write("config.yaml", "issuers: []\n");
     for arguments in [
         &["config", "check", &file][..],

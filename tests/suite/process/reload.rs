@@ -113,6 +113,23 @@ async fn an_invalid_file_is_refused_told_and_counted_and_the_old_one_stays() {
 }
 
 #[tokio::test]
+async fn durations_that_contradict_each_other_are_refused_with_the_arithmetic() {
+    let it = Configured::new().await;
+    let short = yaml(it.port, &["a", "b"], "").replace("  sources", "  retention: 48h9m\n  sources");
+    it.folder.write("config.yaml", &short);
+    it.reloaded("failure", 1).await;
+    it.service
+        .logged("the sum is told", |line| {
+            line.to_string().contains(
+                "is 48h9m, but must be at least 48h10m: tokenLifetime 24h + cache lifetime of the JWKS 24h5m",
+            )
+        })
+        .await;
+    answers(&it.http, &it.jwks("a"), 200).await;
+    answers(&it.http, &it.jwks("b"), 404).await;
+}
+
+#[tokio::test]
 async fn what_cannot_change_at_run_time_is_refused_as_a_whole() {
     let it = Configured::new().await;
     let changed = yaml(it.port, &["a", "b"], "limits: {idleTimeout: 9s}\n");
