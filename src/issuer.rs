@@ -1,5 +1,6 @@
 //! One issuer's task: owns its state and ties source, ring, publication and catalog together.
 
+mod desk;
 mod events;
 mod guard;
 mod pace;
@@ -14,6 +15,7 @@ use crate::publication::Profile;
 use crate::ring::{Confirmation, Rules, SourceId};
 use crate::source::SourceSettings;
 
+pub use desk::{Answer, AskError, Desk};
 pub use shared::{Published, Shared};
 pub use supervisor::Issuers;
 

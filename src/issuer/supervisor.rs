@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::IssuerSettings;
+use super::desk::{Desk, Window};
 use super::guard::{Work, restarted};
 use super::shared::{Published, Shared};
 use super::task::{Issuer, Parts};
@@ -24,6 +25,7 @@ pub struct Issuers {
     /// In the order of the configuration.
     running: Vec<Running>,
     published: watch::Sender<Published>,
+    desk: Desk,
 }
 
 /// One issuer's task, and what outlives a change of its settings.
@@ -35,6 +37,7 @@ struct Running {
     task: JoinHandle<()>,
     /// Ends when what its ledger says was published.
     started: oneshot::Receiver<()>,
+    window: Window,
 }
 
 impl Issuers {
@@ -47,6 +50,7 @@ impl Issuers {
             shared,
             running: Vec::new(),
             published,
+            desk: Desk::default(),
         };
         issuers.running = settings
             .into_iter()
@@ -67,6 +71,8 @@ impl Issuers {
             .partition(|(url, _)| settings.iter().any(|settings| issuer(settings) == *url));
 
         self.shared.catalog.replace(kept.values().map(Running::route));
+        self.desk
+            .replace(kept.values().map(|running| running.window.clone()));
         for (url, running) in dropped {
             running.stopped().await;
             self.shared.metrics.issuer(url.as_str()).removed();
@@ -102,6 +108,11 @@ impl Issuers {
         self.published.subscribe()
     }
 
+    /// Where operators' commands are taken to them.
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
+    }
+
     /// Stops reading. What is published stays in the catalog.
     pub async fn shutdown(self) {
         for running in self.running {
@@ -113,6 +124,8 @@ impl Issuers {
         self.shared
             .catalog
             .replace(self.running.iter().map(Running::route));
+        self.desk
+            .replace(self.running.iter().map(|running| running.window.clone()));
     }
 
     async fn run_and_wait(&self, settings: IssuerSettings, slot: Arc<Slot>) -> Running {
@@ -123,11 +136,14 @@ impl Issuers {
     }
 
     fn run(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>) -> Running {
+        let issuer = settings.profile.issuer.as_str();
+        let (window, inbox) = Window::open(issuer, self.shared.stores.replica(issuer));
         let parts = Parts {
             settings: Arc::clone(&settings),
             shared: self.shared.clone(),
             slot: Arc::clone(&slot),
             published: self.published.clone(),
+            inbox,
         };
         let stop = CancellationToken::new();
         let (tell, started) = oneshot::channel();
@@ -144,6 +160,7 @@ impl Issuers {
             stop,
             task,
             started,
+            window,
         }
     }
 }

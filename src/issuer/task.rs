@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::desk::{self, Inbox};
 use super::events::{Health, Held, Turn, changes};
 use super::guard::{Work, restarted};
 use super::reader::{Order, Reading, read_on};
@@ -32,6 +33,7 @@ pub(super) struct Parts {
     pub(super) shared: Shared,
     pub(super) slot: Arc<Slot>,
     pub(super) published: watch::Sender<Published>,
+    pub(super) inbox: Inbox,
 }
 
 /// The state of one issuer. Nothing here waits, but for the local copy of its ledger: a second at most.
@@ -120,11 +122,14 @@ impl Issuer {
             refresh,
             found,
         ));
+        let Inbox(inbox) = self.parts.inbox.clone();
+        let mut orders = inbox.lock().await;
         loop {
             let now = self.parts.shared.clock.now();
             tokio::select! {
                 Some(reading) = heard.recv() => self.heard(reading, self.parts.shared.clock.now()).await,
                 Some(found) = merges.recv() => self.merge(found, self.parts.shared.clock.now()).await,
+                Some(order) = orders.recv() => self.obey(order, self.parts.shared.clock.now()).await,
                 () = tokio::time::sleep(self.until_next_change(now)) => {
                     self.settle(self.parts.shared.clock.now()).await;
                 }
@@ -138,6 +143,17 @@ impl Issuer {
         self.settle(now).await;
         // Fails where nobody follows the store any more.
         let _ = found.merged.send(());
+    }
+
+    /// An operator decides. Answered when it is kept and published.
+    async fn obey(&mut self, order: desk::Order, now: Timestamp) {
+        if order.is_given_up() {
+            return;
+        }
+        let (command, by) = order.command();
+        let outcome = self.ring.obey(command, by, now);
+        self.settle(now).await;
+        order.answer(outcome, now);
     }
 
     fn orders(&self) -> Vec<Order> {

@@ -1,3 +1,5 @@
+mod operators;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;

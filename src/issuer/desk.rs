@@ -1,0 +1,174 @@
+//! Where operators' commands are taken to the issuers: each is carried out by the task of its issuer, and nothing else.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::ring::{Command, Denied, Outcome};
+use crate::store::Replica;
+
+/// How long a command waits for the task of its issuer: it may wait for a disk, a second for each change before it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Commands that may wait for one issuer; operators are few.
+const QUEUE: usize = 16;
+
+/// Takes commands to the issuers of this process, and knows them over reloads. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Desk(Arc<RwLock<Vec<Window>>>);
+
+/// How one issuer is reached.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    issuer: String,
+    orders: mpsc::Sender<Order>,
+    replica: Replica,
+}
+
+/// The other end of it: outlives a panic of the issuer's task.
+#[derive(Clone, Debug)]
+pub(super) struct Inbox(pub(super) Arc<Mutex<mpsc::Receiver<Order>>>);
+
+/// A command under way.
+#[derive(Debug)]
+pub(super) struct Order {
+    command: Command,
+    by: String,
+    answer: oneshot::Sender<Result<Answer, Denied>>,
+}
+
+/// A command was carried out: kept, published, and on its way to the other replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// By the clock of the issuer.
+    pub at: Timestamp,
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// No such issuer.
+    #[error("no issuer {asked:?} is configured here; there is: {}", known.join(", "))]
+    UnknownIssuer {
+        /// What was asked for.
+        asked: String,
+        /// Those that are.
+        known: Vec<String>,
+    },
+    /// None was named, and there are several.
+    #[error("several issuers are configured here, name one with --issuer: {}", known.join(", "))]
+    WhichIssuer {
+        /// They.
+        known: Vec<String>,
+    },
+    /// The ring of the issuer refuses.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The issuer's task is not there for it.
+    #[error("the issuer {issuer} takes no commands now: {reason}")]
+    Unavailable {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Desk {
+    /// The issuer that is meant: the only one where none is named.
+    pub fn issuer(&self, named: Option<&str>) -> Result<String, AskError> {
+        Ok(self.window(named)?.issuer)
+    }
+
+    /// Has a command carried out, and waits until its effect is kept on this machine and published.
+    pub async fn ask(&self, issuer: &str, command: Command, by: &str) -> Result<Answer, AskError> {
+        let Window {
+            issuer,
+            orders,
+            replica,
+        } = self.window(Some(issuer))?;
+        let unavailable = |reason: String| AskError::Unavailable {
+            issuer: issuer.clone(),
+            reason,
+        };
+        if let Some(reason) = replica.status_now().waits {
+            return Err(unavailable(format!("its ledger is not read yet ({reason})")));
+        }
+        let (answer, answered) = oneshot::channel();
+        let by = by.to_owned();
+        let order = Order { command, by, answer };
+        let asked = async {
+            orders.send(order).await.ok()?;
+            answered.await.ok()
+        };
+        match timeout(PATIENCE, asked).await {
+            Ok(Some(answer)) => Ok(answer?),
+            Ok(None) => Err(unavailable(
+                "its task has just ended, by a reload or a defect; look with `keys list`, and ask again"
+                    .into(),
+            )),
+            Err(_) => Err(unavailable(format!(
+                "it has not answered within {} s, see the log; look with `keys list` before asking again",
+                PATIENCE.as_secs()
+            ))),
+        }
+    }
+
+    fn window(&self, named: Option<&str>) -> Result<Window, AskError> {
+        // Replaced as a whole, so a panic elsewhere leaves it so.
+        let windows = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = || windows.iter().map(|window| window.issuer.clone()).collect();
+        match (named, &**windows) {
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => Err(AskError::WhichIssuer { known: known() }),
+            (Some(asked), _) => {
+                let found = windows.iter().find(|window| window.issuer == asked);
+                found.cloned().ok_or_else(|| AskError::UnknownIssuer {
+                    asked: asked.to_owned(),
+                    known: known(),
+                })
+            }
+        }
+    }
+
+    pub(super) fn replace(&self, windows: impl Iterator<Item = Window>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = windows.collect();
+    }
+}
+
+impl Window {
+    pub(super) fn open(issuer: &str, replica: Replica) -> (Self, Inbox) {
+        let (orders, inbox) = mpsc::channel(QUEUE);
+        let issuer = issuer.to_owned();
+        let window = Self {
+            issuer,
+            orders,
+            replica,
+        };
+        (window, Inbox(Arc::new(Mutex::new(inbox))))
+    }
+}
+
+impl Order {
+    /// Nobody waits for it any more, and whoever did was told that it might not be carried out.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    /// What is to be done, and by whom.
+    pub(super) fn command(&self) -> (&Command, &str) {
+        (&self.command, &self.by)
+    }
+
+    /// Tells what came of it.
+    pub(super) fn answer(self, outcome: Result<Outcome, Denied>, at: Timestamp) {
+        // Fails where nobody waits any more.
+        let _ = self.answer.send(outcome.map(|outcome| Answer { outcome, at }));
+    }
+}
