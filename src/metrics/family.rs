@@ -62,3 +62,15 @@ impl Family {
         Some(family)
     }
 }
+
+pub(super) fn flag(set: bool) -> f64 {
+    if set { 1.0 } else { 0.0 }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no counter here passes 2^53 in the life of a machine"
+)]
+pub(super) fn count(of: u64) -> f64 {
+    of as f64
+}

@@ -2,7 +2,7 @@
 
 use prometheus::proto::MetricFamily;
 
-use super::family::Family;
+use super::family::{Family, count, flag};
 use super::issuer::{DocumentRow, Issuers, Published, SourceState, State};
 use super::register::seconds;
 use super::store::StoreRows;
@@ -191,16 +191,4 @@ impl Rows {
         .filter_map(Family::finish)
         .chain(self.store.into_families())
     }
-}
-
-pub(super) fn flag(set: bool) -> f64 {
-    if set { 1.0 } else { 0.0 }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "no counter here passes 2^53 in the life of a machine"
-)]
-pub(super) fn count(of: u64) -> f64 {
-    of as f64
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use prometheus::proto::MetricFamily;
 
-use super::family::Family;
-use super::rows::{count, flag};
+use super::family::{Family, count, flag};
 
 /// How a ledger is kept at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
