@@ -28,6 +28,11 @@ impl Slot {
         self.current.store(Some(publication));
     }
 
+    /// Shows none any more: the last key was revoked, by force.
+    pub fn withdraw(&self) {
+        self.current.store(None);
+    }
+
     /// The publication, once there was one.
     pub fn current(&self) -> Option<Arc<Publication>> {
         self.current.load_full()

@@ -258,6 +258,10 @@ impl Issuer {
             Some(current) if self.is_written && current.shows(key_set) => current,
             current => {
                 let Some(written) = publication::build(profile, key_set) else {
+                    if key_set.withdrawn {
+                        slot.withdraw();
+                        self.metrics.withdrawn();
+                    }
                     return;
                 };
                 self.is_written = true;

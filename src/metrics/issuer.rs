@@ -95,6 +95,11 @@ impl IssuerMetrics {
         state.published = Some(published);
     }
 
+    /// Nothing is published any more: the last key was revoked.
+    pub fn withdrawn(&self) {
+        locked(&self.state).published = None;
+    }
+
     /// Its ledger tells how it is kept.
     pub fn kept(&self, ask: impl Fn() -> StoreState + Send + Sync + 'static) {
         locked(&self.state).store = Some(Ask(Arc::new(ask)));
