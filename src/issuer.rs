@@ -1,6 +1,7 @@
 //! One issuer's task: owns its state and ties source, ring, publication and catalog together.
 
 mod desk;
+mod chronicle;
 mod events;
 mod guard;
 mod pace;

@@ -1,12 +1,12 @@
-//! What is worth a line in the log: one for each event that an operator would act on, none for each read.
+//! What is worth a line in the log of a source's reads: one for each event that an operator would act on, none for
+//! each read.
 
 use std::collections::BTreeMap;
 use std::mem::{Discriminant, discriminant};
 
 use jiff::Timestamp;
 
-use crate::key::{KeyId, Quarantined};
-use crate::ring::{KeySet, KeyState, PublishedKey};
+use crate::key::Quarantined;
 use crate::source::{Cause, ReadError};
 
 /// Lines about held entries at most, for each read.
@@ -73,7 +73,7 @@ impl Health {
     }
 }
 
-/// What a source or the ring holds back, told when it changes.
+/// What a source holds back, told when it changes.
 #[derive(Debug, Default)]
 pub(super) struct Held(BTreeMap<String, String>);
 
@@ -115,77 +115,9 @@ impl Held {
     }
 }
 
-/// What became of a key.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum KeyEvent<'a> {
-    /// It entered the set.
-    Published(&'a PublishedKey),
-    /// No source lists it any more.
-    Retained(&'a PublishedKey, Timestamp),
-    /// A source lists it again.
-    ListedAgain(&'a PublishedKey),
-    /// It left the set.
-    Left(&'a PublishedKey),
-}
-
-/// What differs between two key sets.
-pub(super) fn changes<'a>(before: &'a KeySet, after: &'a KeySet) -> Vec<KeyEvent<'a>> {
-    let by_id = |set: &'a KeySet| -> BTreeMap<&'a KeyId, &'a PublishedKey> {
-        set.keys
-            .iter()
-            .map(|published| (published.key.id(), published))
-            .collect()
-    };
-    let (old, new) = (by_id(before), by_id(after));
-    let mut events = Vec::new();
-    for published in &after.keys {
-        let was = old.get(published.key.id()).map(|was| was.state);
-        events.extend(match (was, published.state) {
-            (None, _) => Some(KeyEvent::Published(published)),
-            (Some(KeyState::Listed), KeyState::Retained { leaves_at, .. }) => {
-                Some(KeyEvent::Retained(published, leaves_at))
-            }
-            (Some(KeyState::Retained { .. }), KeyState::Listed) => Some(KeyEvent::ListedAgain(published)),
-            _ => None,
-        });
-    }
-    events.extend(
-        before
-            .keys
-            .iter()
-            .filter(|was| !new.contains_key(was.key.id()))
-            .map(KeyEvent::Left),
-    );
-    events
-}
-
-impl KeyEvent<'_> {
-    pub(super) fn log(&self, issuer: &str) {
-        let (Self::Published(published)
-        | Self::Retained(published, _)
-        | Self::ListedAgain(published)
-        | Self::Left(published)) = self;
-        let (kid, alg) = (published.key.kid(), published.key.algorithm().as_str());
-        match self {
-            Self::Published(_) => tracing::info!(issuer, kid, alg, "a key is published"),
-            Self::Retained(_, until) => {
-                tracing::info!(issuer, kid, alg, %until, "a key is no longer listed; it stays published for the retention");
-            }
-            Self::ListedAgain(_) => tracing::info!(issuer, kid, alg, "a key is listed again"),
-            Self::Left(_) => tracing::info!(
-                issuer,
-                kid,
-                alg,
-                "a key is no longer published: its retention is over"
-            ),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::fake;
     use crate::source::Asked;
 
     fn at(second: i64) -> Timestamp {
@@ -211,33 +143,5 @@ mod tests {
             }
         );
         assert_eq!(health.read(Ok(()), at(5)), Turn::Same);
-    }
-
-    #[test]
-    fn the_way_of_a_key_is_told() {
-        let published = |state| PublishedKey {
-            key: fake::key("a", 1),
-            state,
-            first_seen: at(0),
-        };
-        let set = |keys: Vec<PublishedKey>| KeySet {
-            keys,
-            ..KeySet::default()
-        };
-        let listed = published(KeyState::Listed);
-        let retained = published(KeyState::Retained {
-            absent_since: at(1),
-            leaves_at: at(9),
-        });
-        let (none, with, without) = (
-            set(vec![]),
-            set(vec![listed.clone()]),
-            set(vec![retained.clone()]),
-        );
-        assert_eq!(changes(&none, &with), [KeyEvent::Published(&listed)]);
-        assert_eq!(changes(&with, &with), []);
-        assert_eq!(changes(&with, &without), [KeyEvent::Retained(&retained, at(9))]);
-        assert_eq!(changes(&without, &with), [KeyEvent::ListedAgain(&listed)]);
-        assert_eq!(changes(&without, &none), [KeyEvent::Left(&retained)]);
     }
 }

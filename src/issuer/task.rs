@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::chronicle::{Chronicle, log};
 use super::desk::{self, Inbox};
-use super::events::{Health, Held, Turn, changes};
+use super::events::{Health, Held, Turn};
 use super::guard::{Work, restarted};
 use super::reader::{Order, Reading, read_on};
 use super::shared::{Published, Shared};
@@ -45,7 +46,7 @@ pub(super) struct Issuer {
     sources: Vec<SourceState>,
     ring: Ring,
     key_set: KeySet,
-    held: Held,
+    chronicle: Chronicle,
     /// Whether the documents were written by these settings yet.
     is_written: bool,
     metrics: IssuerMetrics,
@@ -90,6 +91,7 @@ impl Issuer {
             .iter()
             .cloned()
             .zip(sources.iter().map(|source| source.confirmation));
+        let chronicle = Chronicle::since(&ledger);
         let ring = Ring::new(rules.clone(), confirmations, ledger);
         let name = profile.issuer.as_str().to_owned();
         metrics.sources(&ids);
@@ -101,7 +103,7 @@ impl Issuer {
             sources,
             ring,
             key_set: KeySet::default(),
-            held: Held::default(),
+            chronicle,
             is_written: false,
             metrics,
         }
@@ -236,10 +238,8 @@ impl Issuer {
         self.replica.keep(self.ring.ledger()).await;
         self.publish(&key_set, now);
         self.replica.share(self.ring.ledger());
-        for event in changes(&self.key_set, &key_set) {
-            event.log(&self.name);
-        }
-        self.held.now(&self.name, "ring", &key_set.quarantined);
+        let view = self.ring.view(now);
+        log(&self.name, &self.chronicle.next(&view, self.ring.ledger()));
         self.metrics.quarantined(by_reason(
             self.sources
                 .iter()

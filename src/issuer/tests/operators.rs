@@ -119,3 +119,26 @@ async fn an_imported_key_is_retained_until_a_source_lists_it() {
     issuers.desk().ask(A, Command::List, "root").await.unwrap();
     assert_eq!(house.kids(A), [listed]);
 }
+
+#[tokio::test]
+async fn the_last_key_is_revoked_by_force_alone_and_then_both_documents_answer_503() {
+    let house = House::new();
+    let a = house.key("a.pem");
+    let issuers = house.start(vec![house.issuer(A, "*.pem")]);
+    house.until_kids(A, &[&a]).await;
+    let force = Command::Revoke {
+        name: a.clone(),
+        why: "leaked".to_owned(),
+        force: true,
+    };
+    issuers.desk().ask(A, force, "root").await.unwrap();
+    assert_eq!(house.published(A), Ok(None), "503");
+    let page = house.shared.metrics.render().unwrap();
+    assert!(
+        page.contains(&format!("oidc_issuer_published{{issuer=\"{A}\"}} 0")),
+        "{page}"
+    );
+
+    let b = house.key("b.pem");
+    house.until_kids(A, &[&b]).await;
+}

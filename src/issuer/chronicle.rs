@@ -1,0 +1,206 @@
+//! What became of an issuer's keys since it was last looked at: one event for each thing that an operator would act on
+//! or look for later, whichever replica or source it came from. None for a read that changes nothing.
+
+mod event;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::event::Event;
+pub(super) use self::event::log;
+use crate::key::{KeyId, Reason};
+use crate::ring::{ChangeId, HeldChange, KeyView, Ledger, Revocation, Standing, View};
+
+/// More published keys than some verifiers read.
+const MANY_KEYS: usize = 10;
+
+/// What was known when it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Chronicle {
+    standings: BTreeMap<KeyId, Standing>,
+    changes: BTreeMap<ChangeId, HeldChange>,
+    revocations: BTreeSet<Revocation>,
+    withdrawn: bool,
+}
+
+impl Chronicle {
+    /// Begins with what the ledger says: what was decided before this process is not told as if it happened now.
+    pub(super) fn since(ledger: &Ledger) -> Self {
+        Self {
+            revocations: in_force(ledger),
+            ..Self::default()
+        }
+    }
+
+    /// What is new, in the order in which it is to be told.
+    pub(super) fn next(&mut self, view: &View, ledger: &Ledger) -> Vec<Event> {
+        let now: BTreeMap<_, _> = view
+            .keys
+            .iter()
+            .map(|key| (key.key.id().clone(), key.standing.clone()))
+            .collect();
+        let mut events = self.decisions(view, ledger);
+        events.extend(self.changes(view, ledger));
+        events.extend(view.keys.iter().filter_map(|key| self.key(key)));
+        let forgotten = self.standings.iter().filter(|(id, _)| !now.contains_key(id));
+        events.extend(forgotten.filter_map(|(id, standing)| match standing {
+            Standing::Held(reason) if told_by_key(reason) => Some(Event::NotListedAnyMore(id.clone())),
+            _ => None,
+        }));
+        events.extend(self.numbers(&now));
+        if view.withdrawn != self.withdrawn {
+            events.extend(view.withdrawn.then_some(Event::Withdrawn));
+            self.withdrawn = view.withdrawn;
+        }
+        self.standings = now;
+        events
+    }
+
+    /// Revocations, made or taken back.
+    fn decisions(&mut self, view: &View, ledger: &Ledger) -> Vec<Event> {
+        let now = in_force(ledger);
+        let kids = |revocation: &Revocation| {
+            let same = |key: &&KeyView| key.key.id().spki_sha256 == revocation.about.spki_sha256;
+            let mut kids: BTreeSet<_> = view
+                .keys
+                .iter()
+                .filter(same)
+                .map(|key| key.key.id().kid.to_string())
+                .collect();
+            kids.insert(revocation.about.kid.to_string());
+            kids.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let made = now
+            .difference(&self.revocations)
+            .map(|revocation| Event::Revoked {
+                kids: kids(revocation),
+                revocation: revocation.clone(),
+            });
+        let undone = self
+            .revocations
+            .difference(&now)
+            .map(|revocation| Event::Unrevoked {
+                kids: kids(revocation),
+                by: undone_by(ledger, revocation),
+            });
+        let events = made.chain(undone).collect();
+        self.revocations = now;
+        events
+    }
+
+    /// Listings that share no key with what is published.
+    fn changes(&mut self, view: &View, ledger: &Ledger) -> Vec<Event> {
+        let now: BTreeMap<_, _> = view
+            .held_changes
+            .iter()
+            .map(|held| (held.change.clone(), held.clone()))
+            .collect();
+        let new = now
+            .iter()
+            .filter(|(change, _)| !self.changes.contains_key(*change));
+        let mut events: Vec<_> = new.map(|(_, held)| Event::ChangeHeld(held.clone())).collect();
+        let gone = self
+            .changes
+            .iter()
+            .filter(|(change, _)| !now.contains_key(*change));
+        events.extend(gone.map(|(change, held)| {
+            let confirmed = ledger
+                .confirmations()
+                .filter(|confirmed| confirmed.about == *change);
+            match confirmed.max_by_key(|confirmed| confirmed.when) {
+                Some(confirmed) => Event::ChangeConfirmed(held.clone(), confirmed.clone()),
+                None => Event::ChangeGone(held.clone()),
+            }
+        }));
+        self.changes = now;
+        events
+    }
+
+    /// What became of one key.
+    fn key(&self, key: &KeyView) -> Option<Event> {
+        let before = self.standings.get(key.key.id());
+        let key = || key.clone();
+        match (before, &key().standing) {
+            (Some(Standing::Listed { .. }), Standing::Retained { leaves_at, .. }) => {
+                Some(Event::Retained(key(), *leaves_at))
+            }
+            (Some(Standing::Retained { .. }), Standing::Listed { .. }) => Some(Event::ListedAgain(key())),
+            (Some(before), now) if is_published(before) == is_published(now) => match (before, now) {
+                (Standing::Held(before), Standing::Held(now)) if before.label() == now.label() => None,
+                (_, Standing::Held(reason)) => held(key(), reason),
+                (Standing::Held(reason), Standing::Expired { .. }) if told_by_key(reason) => {
+                    Some(Event::NotListedAnyMore(key().key.id().clone()))
+                }
+                _ => None,
+            },
+            (Some(Standing::Held(Reason::SizeLimit { .. })), now) if is_published(now) => {
+                Some(Event::RoomAgain(key()))
+            }
+            (_, now) if is_published(now) => Some(Event::Published(key())),
+            (Some(_), Standing::Held(Reason::SizeLimit { .. })) => Some(Event::GaveWay(key())),
+            (Some(_), Standing::Held(Reason::KidConflict { .. })) => Some(Event::LostKid(key())),
+            (Some(_), Standing::Expired { .. }) => Some(Event::Left(key())),
+            (_, Standing::Held(reason)) => held(key(), reason),
+            // Told by the revocation.
+            (_, _) => None,
+        }
+    }
+
+    /// How many there are of a kind, where that matters more than which.
+    fn numbers(&self, now: &BTreeMap<KeyId, Standing>) -> Vec<Event> {
+        let published = |all: &BTreeMap<KeyId, Standing>| {
+            let published = all.values().filter(|standing| is_published(standing));
+            published.count()
+        };
+        let beyond = |all: &BTreeMap<KeyId, Standing>| {
+            let beyond = |standing: &&Standing| matches!(standing, Standing::Held(Reason::KeyLimit { .. }));
+            all.values().filter(beyond).count()
+        };
+        let many = match (published(&self.standings), published(now)) {
+            (before, now) if before <= MANY_KEYS && now > MANY_KEYS => Some(Event::ManyKeys(now)),
+            (before, now) if before > MANY_KEYS && now <= MANY_KEYS => Some(Event::FewKeys(now)),
+            _ => None,
+        };
+        let limit = match (beyond(&self.standings), beyond(now)) {
+            (0, now @ 1..) => Some(Event::TooManyKeys(now)),
+            (1.., 0) => Some(Event::NotTooManyKeys),
+            _ => None,
+        };
+        many.into_iter().chain(limit).collect()
+    }
+}
+
+/// The event of a key that is held from now on.
+fn held(key: KeyView, reason: &Reason) -> Option<Event> {
+    match reason {
+        Reason::Unapproved => Some(Event::AwaitsApproval(key)),
+        reason if told_by_key(reason) => Some(Event::Held(key)),
+        _ => None,
+    }
+}
+
+/// Whether each key that is held so is told. Of a change that is held as a whole the change is; and who meets the limit
+/// of keys may bring new ones at every read.
+fn told_by_key(reason: &Reason) -> bool {
+    !matches!(reason, Reason::Unconfirmed { .. } | Reason::KeyLimit { .. })
+}
+
+fn is_published(standing: &Standing) -> bool {
+    matches!(standing, Standing::Listed { .. } | Standing::Retained { .. })
+}
+
+fn in_force(ledger: &Ledger) -> BTreeSet<Revocation> {
+    let in_force = ledger
+        .revocations()
+        .filter(|revocation| revocation.undone.is_none());
+    in_force.cloned().collect()
+}
+
+/// Who took a revocation back, if the ledger still says so.
+fn undone_by(ledger: &Ledger, revocation: &Revocation) -> String {
+    let words = |one: &Revocation| (one.about.clone(), one.when, one.by.clone(), one.why.clone());
+    let now = ledger.revocations().find(|now| words(now) == words(revocation));
+    let undone = now.and_then(|now| now.undone.as_ref());
+    undone.map_or_else(|| "someone".to_owned(), |undone| undone.by.to_string())
+}
