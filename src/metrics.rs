@@ -15,6 +15,7 @@ mod family;
 mod issuer;
 mod process;
 mod register;
+mod rotation;
 mod rows;
 mod store;
 
@@ -22,6 +23,7 @@ pub use build::{COMMIT, RUSTC, VERSION};
 pub use edge::{EdgeMetrics, Endpoint, HandshakeFailure, ListenerMetrics, OpenConnection, RefusedConnection};
 pub use issuer::IssuerMetrics;
 pub use prometheus::{Error, TEXT_FORMAT};
+pub use rotation::RotationState;
 pub use store::{SharedStoreState, StoreState};
 
 /// All metrics of one process. Cheap to clone: every clone counts into the same metrics.

@@ -18,7 +18,7 @@ use super::shared::{Published, Shared};
 use super::{IssuerSettings, IssuerSource};
 use crate::catalog::Slot;
 use crate::key::Quarantined;
-use crate::metrics::IssuerMetrics;
+use crate::metrics::{IssuerMetrics, RotationState};
 use crate::publication;
 use crate::ring::{KeySet, Ledger, Refused, Ring, SourceId};
 use crate::source::{Asked, Cause, ReadError};
@@ -239,7 +239,9 @@ impl Issuer {
         self.publish(&key_set, now);
         self.replica.share(self.ring.ledger());
         let view = self.ring.view(now);
-        log(&self.name, &self.chronicle.next(&view, self.ring.ledger()));
+        let ledger = self.ring.ledger();
+        log(&self.name, &self.chronicle.next(&view, ledger));
+        self.metrics.rotation(RotationState::of(&view, ledger, now));
         self.metrics.quarantined(by_reason(
             self.sources
                 .iter()

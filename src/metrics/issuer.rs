@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderValue;
 use jiff::Timestamp;
 
+use super::rotation::RotationState;
 use super::store::{Ask, StoreState};
 use crate::key::Algorithm;
 use crate::publication::{Document, Publication};
@@ -95,6 +96,11 @@ impl IssuerMetrics {
         state.published = Some(published);
     }
 
+    /// How far its keys are on their way.
+    pub fn rotation(&self, rotation: RotationState) {
+        locked(&self.state).rotation = Some(rotation);
+    }
+
     /// Nothing is published any more: the last key was revoked.
     pub fn withdrawn(&self) {
         locked(&self.state).published = None;
@@ -129,6 +135,7 @@ pub(super) struct State {
     pub(super) sources: BTreeMap<Arc<str>, SourceState>,
     pub(super) quarantined: BTreeMap<&'static str, u64>,
     pub(super) published: Option<Published>,
+    pub(super) rotation: Option<RotationState>,
     pub(super) store: Option<Ask>,
 }
 

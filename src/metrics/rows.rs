@@ -5,6 +5,7 @@ use prometheus::proto::MetricFamily;
 use super::family::{Family, count, flag};
 use super::issuer::{DocumentRow, Issuers, Published, SourceState, State};
 use super::register::seconds;
+use super::rotation::RotationRows;
 use super::store::StoreRows;
 use crate::ring::KeyState;
 
@@ -35,6 +36,7 @@ struct Rows {
     key_info: Family,
     first_seen: Family,
     leaves: Family,
+    rotation: RotationRows,
     store: StoreRows,
 }
 
@@ -70,7 +72,7 @@ impl Rows {
                 "oidc_issuer_document_size_bytes",
                 "Size of a published document, uncompressed.",
             ),
-            keys: Family::gauge("oidc_issuer_keys", "Published keys by state."),
+            keys: Family::gauge("oidc_issuer_keys", "Known keys by state."),
             too_many: Family::gauge(
                 "oidc_issuer_too_many_keys",
                 "Whether more than 10 keys are published, which not all verifiers read.",
@@ -84,6 +86,7 @@ impl Rows {
                 "oidc_issuer_key_leaves_timestamp_seconds",
                 "When a retained key leaves the published set.",
             ),
+            rotation: RotationRows::new(),
             store: StoreRows::new(),
         }
     }
@@ -100,6 +103,13 @@ impl Rows {
             .row(&[("issuer", issuer)], flag(state.published.is_some()));
         if let Some(published) = &state.published {
             self.publication(issuer, published);
+        }
+        if let Some(rotation) = &state.rotation {
+            for (state, keys) in rotation.unpublished() {
+                self.keys
+                    .row(&[("issuer", issuer), ("state", state)], count(keys as u64));
+            }
+            self.rotation.issuer(issuer, rotation);
         }
         if let Some(ask) = &state.store {
             self.store.issuer(issuer, ask);
@@ -189,6 +199,7 @@ impl Rows {
         ]
         .into_iter()
         .filter_map(Family::finish)
+        .chain(self.rotation.into_families())
         .chain(self.store.into_families())
     }
 }

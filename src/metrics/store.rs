@@ -28,6 +28,8 @@ pub struct SharedStoreState {
     pub is_reachable: bool,
     /// The age of the oldest change that is not written to it.
     pub lag: Duration,
+    /// How long ago it was last known to have the same ledger; `None` before the first time.
+    pub agreed: Option<Duration>,
     /// Reads that gave another ledger than was known.
     pub reads: u64,
     /// Writes.
@@ -54,6 +56,7 @@ pub(super) struct StoreRows {
     durable: Family,
     reachable: Family,
     lag: Family,
+    agreed: Family,
     operations: Family,
 }
 
@@ -80,6 +83,10 @@ impl StoreRows {
                 "oidc_issuer_store_lag_seconds",
                 "Age of the oldest change that is not written to the shared store.",
             ),
+            agreed: Family::gauge(
+                "oidc_issuer_store_agreement_age_seconds",
+                "How long ago this replica and the shared store were last known to have the same ledger.",
+            ),
             operations: Family::counter(
                 "oidc_issuer_store_operations_total",
                 "What was done with the shared store, by result.",
@@ -98,6 +105,9 @@ impl StoreRows {
         let Some(shared) = &state.shared else { return };
         self.reachable.row(&labels, flag(shared.is_reachable));
         self.lag.row(&labels, shared.lag.as_secs_f64());
+        if let Some(agreed) = shared.agreed {
+            self.agreed.row(&labels, agreed.as_secs_f64());
+        }
         for (result, number) in [
             ("read", shared.reads),
             ("written", shared.writes),
@@ -116,6 +126,7 @@ impl StoreRows {
             self.durable,
             self.reachable,
             self.lag,
+            self.agreed,
             self.operations,
         ]
         .into_iter()

@@ -8,7 +8,7 @@ use super::*;
 use crate::key::fake::{key, key_with};
 use crate::key::{Algorithm, PublicKey};
 use crate::publication::{self, CachePolicy, IssuerUrl, JwksUri, Profile, Publication};
-use crate::ring::{KeySet, KeyState, PublishedKey, SourceId};
+use crate::ring::{KeySet, KeyState, Ledger, Listing, PublishedKey, Ring, Rules, SourceId};
 
 const ISSUER: &str = "https://a.example/cluster";
 
@@ -62,6 +62,32 @@ fn publication(keys: &KeySet) -> Publication {
     publication::build(&profile, keys).unwrap()
 }
 
+/// What a ring says that has read these listings, a second apart, the last one now.
+fn rotation_of(listings: &[&str], now: Timestamp) -> RotationState {
+    let mut ring = ring_of(listings, now);
+    RotationState::of(&ring.view(now), ring.ledger(), now)
+}
+
+fn ring_of(listings: &[&str], now: Timestamp) -> Ring {
+    let only = source("sources[0].apiServer");
+    let rules = Rules::new(SignedDuration::from_hours(49));
+    let mut ring = Ring::new(rules, [(only.clone(), 1)], Ledger::default());
+    for (names, before) in listings
+        .iter()
+        .zip((0..).take(listings.len()).collect::<Vec<_>>().into_iter().rev())
+    {
+        let keys = names.split(' ').map(|name| key(name, name.as_bytes()[0]));
+        let listing = Listing {
+            keys: keys.collect(),
+            complete: true,
+            ..Listing::default()
+        };
+        let now = now - SignedDuration::from_secs(before);
+        ring.heard(&only, &listing, now).unwrap();
+    }
+    ring
+}
+
 fn publish(issuer: &IssuerMetrics, keys: &KeySet, now: i64) {
     issuer.published(keys, &publication(keys), at(now));
 }
@@ -83,9 +109,13 @@ fn everything() -> Metrics {
     issuer.read(&source("sources[0].files"), Ok(()), at(1));
     issuer.quarantined([("weak_rsa", 1)].into());
     publish(&issuer, &key_set([listed(key("a", 1)), retained(key("b", 2))]), 1);
+    issuer.rotation(rotation_of(&["a b", "b"], at(1)));
     issuer.kept(|| StoreState {
         is_durable: Some(true),
-        shared: Some(SharedStoreState::default()),
+        shared: Some(SharedStoreState {
+            agreed: Some(Duration::from_secs(3)),
+            ..SharedStoreState::default()
+        }),
         ..StoreState::default()
     });
     metrics
@@ -303,6 +333,80 @@ fn every_published_key_has_one_info_row_and_a_retained_one_says_when_it_leaves()
     );
     let keys = rows(&text, "oidc_issuer_keys");
     assert!(keys.iter().all(|row| row.ends_with("} 1")), "{keys:?}");
+}
+
+#[test]
+fn keys_that_are_not_published_are_counted_by_state() {
+    let metrics = Metrics::new(at(0));
+    let issuer = metrics.issuer(ISSUER);
+    let unpublished = |ring: &mut Ring, now: i64| {
+        issuer.rotation(RotationState::of(&ring.view(at(now)), ring.ledger(), at(now)));
+        let text = metrics.render().unwrap();
+        let values = rows(&text, "oidc_issuer_keys");
+        let values: Vec<_> = values
+            .iter()
+            .map(|row| row.rsplit(['"', ' ']).next().unwrap().to_owned())
+            .collect();
+        let revocations = rows(&text, "oidc_issuer_revocations")[0]
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .to_owned();
+        (values.join(" "), revocations)
+    };
+    // In this order: held, revoked, expired.
+    let mut ring = ring_of(&["a b c", "b c"], at(1));
+    assert_eq!(unpublished(&mut ring, 2), ("0 0 0".into(), "0".into()));
+    ring.revoke("b", "ann", "leaked", false, at(3)).unwrap();
+    assert_eq!(unpublished(&mut ring, 3), ("0 1 0".into(), "1".into()));
+    let end = 1 + 49 * 3600;
+    assert_eq!(unpublished(&mut ring, end), ("0 1 1".into(), "1".into()));
+    ring.unrevoke("b", "ann", at(end)).unwrap();
+    assert_eq!(unpublished(&mut ring, end), ("0 0 1".into(), "0".into()));
+}
+
+#[test]
+fn the_next_key_to_leave_has_a_time_and_the_last_one_none() {
+    let metrics = Metrics::new(at(0));
+    let issuer = metrics.issuer(ISSUER);
+    let next = |listings: &[&str], heard: i64, now: i64| {
+        let mut ring = ring_of(listings, at(heard));
+        issuer.rotation(RotationState::of(&ring.view(at(now)), ring.ledger(), at(now)));
+        let text = metrics.render().unwrap();
+        let row = rows(&text, "oidc_issuer_next_key_leaves_timestamp_seconds").pop();
+        row.map(|row| row.rsplit(' ').next().unwrap().to_owned())
+    };
+    assert_eq!(next(&["a b"], 0, 10), None);
+    assert_eq!(next(&["a b", "b"], 0, 10).as_deref(), Some("176400"));
+    assert_eq!(next(&["a b", "b"], 0, 176_400), None);
+}
+
+#[test]
+fn a_listed_key_says_from_when_it_may_sign() {
+    let metrics = Metrics::new(at(0));
+    let issuer = metrics.issuer(ISSUER);
+    issuer.rotation(rotation_of(&["a", "a b", "b"], at(1)));
+    let text = metrics.render().unwrap();
+    assert_eq!(
+        rows(&text, "oidc_issuer_key_may_sign_timestamp_seconds").len(),
+        1,
+        "a retained key has no row"
+    );
+}
+
+#[test]
+fn a_ledger_from_a_clock_that_is_ahead_says_by_how_much() {
+    let metrics = Metrics::new(at(0));
+    let issuer = metrics.issuer(ISSUER);
+    let mut ring = ring_of(&["a"], at(100));
+    for (now, ahead) in [(40, "60"), (100, "0"), (200, "0")] {
+        issuer.rotation(RotationState::of(&ring.view(at(now)), ring.ledger(), at(now)));
+        let text = metrics.render().unwrap();
+        assert_eq!(
+            rows(&text, "oidc_issuer_ledger_ahead_seconds"),
+            [format!("issuer=\"{ISSUER}\"}} {ahead}")]
+        );
+    }
 }
 
 #[test]

@@ -31,6 +31,10 @@ pub(super) struct Tracker {
     failures: u32,
     races: u32,
     behind_since: Option<Instant>,
+    /// When it was last known what is stored.
+    checked: Option<Instant>,
+    /// When that was last the same as ours.
+    agreed: Option<Instant>,
 }
 
 /// What is stored, and how a write names it.
@@ -62,6 +66,8 @@ impl Tracker {
             failures: 0,
             races: 0,
             behind_since: None,
+            checked: None,
+            agreed: None,
         }
     }
 
@@ -78,6 +84,9 @@ impl Tracker {
             None => !mine.is_empty(),
         };
         self.behind_since = is_behind.then(|| self.behind_since.unwrap_or(now));
+        if !is_behind && self.seen.is_some() {
+            self.agreed = self.checked;
+        }
         if now < self.not_before {
             return Step::Rest(self.not_before - now);
         }
@@ -105,6 +114,7 @@ impl Tracker {
         if self.behind_since.is_none() {
             self.failures = 0;
         }
+        self.checked = Some(now);
         self.next_read = now + jittered(self.refresh);
     }
 
@@ -137,6 +147,11 @@ impl Tracker {
     /// Since when something of ours is not stored.
     pub(super) fn behind_since(&self) -> Option<Instant> {
         self.behind_since
+    }
+
+    /// When ours and what is stored were last known to be the same.
+    pub(super) fn agreed(&self) -> Option<Instant> {
+        self.agreed
     }
 }
 
@@ -227,6 +242,34 @@ mod tests {
         tracker.every(secs(3600));
         tracker.is_stored(seen(&["a"], 1), now);
         assert!(rests(&tracker.next(&ledger(&["a"]), now)) <= LONGEST);
+    }
+
+    #[tokio::test]
+    async fn it_agrees_with_the_store_as_of_the_last_read_or_write_that_said_so() {
+        let start = Instant::now();
+        let mut tracker = Tracker::new(start);
+        tracker.next(&ledger(&["a"]), start);
+        assert_eq!(tracker.agreed(), None);
+        tracker.is_stored(seen(&[], 1), start + secs(1));
+        tracker.next(&ledger(&["a"]), start + secs(1));
+        assert_eq!(tracker.agreed(), None, "ours is not stored");
+        tracker.written(seen(&["a"], 2), start + secs(2));
+        tracker.next(&ledger(&["a"]), start + secs(3));
+        assert_eq!(tracker.agreed(), Some(start + secs(2)));
+        tracker.unchanged(start + secs(12));
+        tracker.next(&ledger(&["a", "b"]), start + secs(12));
+        assert_eq!(
+            tracker.agreed(),
+            Some(start + secs(2)),
+            "something new is not stored yet"
+        );
+        tracker.failed(start + secs(13));
+        tracker.next(&ledger(&["a"]), start + secs(60));
+        assert_eq!(
+            tracker.agreed(),
+            Some(start + secs(12)),
+            "a store that is away says nothing"
+        );
     }
 
     #[tokio::test]

@@ -20,6 +20,8 @@ pub struct Status {
     pub lost: u64,
     /// Since when something is not in the shared store.
     pub behind_since: Option<Instant>,
+    /// When this ledger and the one in the shared store were last known to be the same.
+    pub agreed: Option<Instant>,
     /// Why the shared store cannot be used now.
     pub unreachable: Option<String>,
     /// Whether that was a write: then a read that succeeds does not mean that all is well.
@@ -34,6 +36,13 @@ pub struct Status {
     pub conflicts: u64,
     /// Reads and writes that failed.
     pub failures: u64,
+}
+
+impl Status {
+    /// How far the shared store is behind, and when it last was not.
+    pub(super) fn tracked(&mut self, behind_since: Option<Instant>, agreed: Option<Instant>) {
+        (self.behind_since, self.agreed) = (behind_since, agreed);
+    }
 }
 
 impl Replica {
@@ -58,6 +67,7 @@ impl Replica {
                     .behind_since
                     .map(|since| since.elapsed())
                     .unwrap_or_default(),
+                agreed: status.agreed.map(|agreed| agreed.elapsed()),
                 reads: status.reads,
                 writes: status.writes,
                 conflicts: status.conflicts,
