@@ -10,6 +10,7 @@ mod files;
 mod jwks;
 mod kubeconfig;
 pub(crate) mod local;
+mod place;
 mod reach;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ mod remedy;
 use std::fmt;
 use std::time::Duration;
 
-use super::access::described;
+use super::place::described;
 use super::{SourceSettings, shown};
 use crate::key::{ParseError, Quarantined};
 

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use tokio::time::Instant;
 
-use super::access::{Access, described};
+use super::access::Access;
 use super::exec::{self, Credentials};
 use super::fetch::{self, Reply, Roots, Session, SystemRoots, Target};
 use super::local::{self, Blocking};
+use super::place::{self, described};
 use super::{ApiServerSettings, Asked, Cause, Phase, ReadError};
 
 /// How an API server is reached, each time anew.
@@ -84,7 +85,7 @@ impl Reach {
 
     async fn read(&mut self) -> Result<Target, Cause> {
         let settings = self.settings.clone();
-        let read = move || Access::read(&settings);
+        let read = move || place::read(&settings);
         let mut access = self.files.run(Phase::File, local::TIMEOUT, read).await??;
         if let Some(exec) = access.exec.take() {
             self.credentials(exec).await?.give(&mut access)?;
