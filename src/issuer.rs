@@ -1,7 +1,8 @@
 //! One issuer's task: owns its state and ties source, ring, publication and catalog together.
 
-mod desk;
 mod chronicle;
+mod desk;
+mod endpoints;
 mod events;
 mod guard;
 mod pace;

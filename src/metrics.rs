@@ -21,7 +21,7 @@ mod store;
 
 pub use build::{COMMIT, RUSTC, VERSION};
 pub use edge::{EdgeMetrics, Endpoint, HandshakeFailure, ListenerMetrics, OpenConnection, RefusedConnection};
-pub use issuer::IssuerMetrics;
+pub use issuer::{EndpointState, IssuerMetrics};
 pub use prometheus::{Error, TEXT_FORMAT};
 pub use rotation::RotationState;
 pub use store::{SharedStoreState, StoreState};

@@ -1,5 +1,6 @@
 //! Adapters that read listings. What a source says only ever reaches the edge through ring and publication.
 
+mod accepted;
 mod access;
 mod api_server;
 pub mod embedded;
@@ -12,6 +13,7 @@ mod kubeconfig;
 pub(crate) mod local;
 mod place;
 mod reach;
+mod survey;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use jiff::SignedDuration;
 use tokio::task::JoinError;
 use url::Url;
 
+pub use accepted::Accepted;
 use api_server::ApiServer;
 use embedded::Embedded;
 pub use error::{Asked, Cause, Phase, ReadError};
@@ -27,6 +30,7 @@ pub(crate) use fetch::Reply;
 use files::Files;
 use jwks::Jwks;
 pub(crate) use reach::Reach;
+pub use survey::{Survey, Surveyed};
 
 use crate::ring::Listing;
 
@@ -51,6 +55,25 @@ impl Source {
             SourceSettings::Embedded(settings) => Adapter::Embedded(Box::new(Embedded::new(settings))),
             SourceSettings::Files(settings) => Adapter::Files(Box::new(Files::new(&settings))),
         })
+    }
+
+    /// From now on it may name these issuers only; without that any.
+    #[must_use]
+    pub fn accepting(mut self, accepted: Accepted) -> Self {
+        match &mut self.0 {
+            Adapter::ApiServer(source) => source.accepting(accepted),
+            // They name none.
+            Adapter::Files(_) | Adapter::Jwks(_) | Adapter::Embedded(_) => {}
+        }
+        self
+    }
+
+    /// What the last read saw of each endpoint, where they are asked one by one.
+    pub fn survey(&self) -> Option<&Survey> {
+        match &self.0 {
+            Adapter::ApiServer(source) => source.survey(),
+            Adapter::Files(_) | Adapter::Jwks(_) | Adapter::Embedded(_) => None,
+        }
     }
 
     /// Reads the listing once. Bounded in time and size; safe to drop half-way.
@@ -144,8 +167,18 @@ pub struct ApiServerSettings {
     pub token_file: Option<PathBuf>,
     /// Name to check in its certificate, where it is not the host of `server`.
     pub tls_server_name: Option<String>,
+    /// Whether each endpoint of the service `kubernetes` is asked on its own; if not said, in the cluster only.
+    pub endpoints: Option<bool>,
     /// Bound of one whole read (both documents).
     pub timeout: Option<SignedDuration>,
+}
+
+impl ApiServerSettings {
+    /// Whether each endpoint is asked, rather than the one address.
+    pub fn asks_endpoints(&self) -> bool {
+        let in_cluster = self.kubeconfig.is_none() && self.server.is_none();
+        self.endpoints.unwrap_or(in_cluster)
+    }
 }
 
 /// Key files by globs.

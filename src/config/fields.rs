@@ -282,9 +282,6 @@ fn not_in_this_release(table: &str, name: &str) -> Option<&'static str> {
         ("issuers[].sources[]", "secret") => Some(
             "is not in this release: mount the Secret and name its files under `files`, or use `apiServer` or `jwks`",
         ),
-        ("issuers[].sources[].apiServer", "endpoints") => {
-            Some("is not in this release: the one address is asked, over a new connection each time")
-        }
         _ => None,
     }
 }

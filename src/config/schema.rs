@@ -58,6 +58,7 @@ pub(super) static API_SERVER: Table = table(
         "caFile",
         "tokenFile",
         "tlsServerName",
+        "endpoints",
         "timeout",
     ],
 );

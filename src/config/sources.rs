@@ -93,7 +93,11 @@ pub(super) fn read(
 }
 
 fn api_server(field: &Field<'_>, folders: Folders<'_>) -> Option<ApiServerSettings> {
-    Some(access(&field.mapping(&schema::API_SERVER).given()?, folders))
+    let mapping = field.mapping(&schema::API_SERVER).given()?;
+    Some(ApiServerSettings {
+        endpoints: mapping.read("endpoints", Field::flag).given(),
+        ..access(&mapping, folders)
+    })
 }
 
 /// How an API server is reached: fields that a source and a store have in common.
@@ -110,6 +114,7 @@ pub(super) fn access(mapping: &Mapping<'_>, folders: Folders<'_>) -> ApiServerSe
         ca_file: path("caFile"),
         token_file: path("tokenFile"),
         tls_server_name: text("tlsServerName"),
+        endpoints: None,
         timeout: timeout(mapping),
     };
     for name in ["context", "allowExec"] {

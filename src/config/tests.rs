@@ -157,6 +157,25 @@ fn a_field_given_twice_is_told() {
 }
 
 #[test]
+fn each_endpoint_is_asked_in_the_cluster_and_elsewhere_where_it_is_said() {
+    for (fields, expected) in [
+        ("", true),
+        ("endpoints: false", false),
+        ("server: https://a.example", false),
+        ("server: https://a.example, endpoints: true", true),
+        ("kubeconfig: /k", false),
+        ("kubeconfig: /k, endpoints: true", true),
+    ] {
+        let yaml =
+            format!("issuers:\n- issuer: https://a.example\n  sources:\n  - apiServer: {{{fields}}}\n");
+        let SourceSettings::ApiServer(settings) = &taken(&yaml).issuers[0].sources[0].settings else {
+            panic!("{fields}");
+        };
+        assert_eq!(settings.asks_endpoints(), expected, "{fields}");
+    }
+}
+
+#[test]
 fn a_source_is_of_one_kind() {
     let source = |source: &str| format!("issuers:\n- issuer: https://a.example\n  sources:\n  - {source}\n");
     let path = "issuers[0].sources[0]";

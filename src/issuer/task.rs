@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::chronicle::{Chronicle, log};
 use super::desk::{self, Inbox};
+use super::endpoints::{Endpoints, counted};
 use super::events::{Health, Held, Turn};
 use super::guard::{Work, restarted};
 use super::reader::{Order, Reading, read_on};
@@ -21,7 +22,7 @@ use crate::key::Quarantined;
 use crate::metrics::{IssuerMetrics, RotationState};
 use crate::publication;
 use crate::ring::{KeySet, Ledger, Refused, Ring, SourceId};
-use crate::source::{Asked, Cause, ReadError};
+use crate::source::{Accepted, Asked, Cause, ReadError};
 use crate::store::{Found, Replica};
 
 /// The clock may jump while we sleep: the time is looked at this often.
@@ -56,6 +57,7 @@ pub(super) struct Issuer {
 struct SourceState {
     id: SourceId,
     health: Health,
+    endpoints: Endpoints,
     held: Held,
     /// What its last reading held back.
     quarantined: Vec<Quarantined>,
@@ -163,8 +165,10 @@ impl Issuer {
         let order = |(index, source): (usize, &IssuerSource)| Order {
             index,
             settings: source.settings.clone(),
-            issuer: self.name.clone(),
-            claims: source.claims.clone(),
+            accepted: Accepted {
+                issuer: self.name.clone(),
+                claims: source.claims.clone(),
+            },
             refresh: (*refresh).try_into().unwrap_or_default(),
         };
         sources.iter().enumerate().map(order).collect()
@@ -181,10 +185,22 @@ impl Issuer {
     }
 
     /// A source was read.
-    async fn heard(&mut self, Reading { source, outcome }: Reading, now: Timestamp) {
+    async fn heard(
+        &mut self,
+        Reading {
+            source,
+            outcome,
+            survey,
+        }: Reading,
+        now: Timestamp,
+    ) {
         let Some(state) = self.sources.get_mut(source) else {
             return;
         };
+        if let Some(survey) = &survey {
+            state.endpoints.surveyed(&self.name, &state.id.0, survey, now);
+        }
+        self.metrics.endpoints(&state.id, survey.as_ref().map(counted));
         let outcome = match outcome {
             Ok(listing) => {
                 state.quarantined.clone_from(&listing.quarantined);
@@ -292,6 +308,7 @@ impl SourceState {
         Self {
             id,
             health: Health::default(),
+            endpoints: Endpoints::default(),
             held: Held::default(),
             quarantined: Vec::new(),
         }
@@ -328,6 +345,7 @@ fn reading(order: Order, readings: mpsc::Sender<Reading>, is_first: bool) -> Wor
                 .send(Reading {
                     source: order.index,
                     outcome: Err(error),
+                    survey: None,
                 })
                 .await;
         }

@@ -78,6 +78,12 @@ impl IssuerMetrics {
         }
     }
 
+    /// What the last read saw of the source's endpoints, where they are asked one by one.
+    pub fn endpoints(&self, SourceId(source): &SourceId, endpoints: Option<EndpointState>) {
+        let mut state = locked(&self.state);
+        state.sources.entry(Arc::clone(source)).or_default().endpoints = endpoints;
+    }
+
     /// The entries that are held back now, by reason (`Reason::label`).
     pub fn quarantined(&self, by_reason: BTreeMap<&'static str, u64>) {
         locked(&self.state).quarantined = by_reason;
@@ -145,6 +151,18 @@ pub(super) struct SourceState {
     pub(super) failures: BTreeMap<&'static str, u64>,
     pub(super) consecutive_failures: u64,
     pub(super) last_success: Option<Timestamp>,
+    pub(super) endpoints: Option<EndpointState>,
+}
+
+/// How many endpoints of a source were asked, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointState {
+    /// Those that were read.
+    pub read: usize,
+    /// Those that could not be read.
+    pub silent: usize,
+    /// Whether it is known which there are.
+    pub is_listed: bool,
 }
 
 #[derive(Debug)]

@@ -26,6 +26,8 @@ struct Rows {
     reads: Family,
     last_success: Family,
     consecutive_failures: Family,
+    endpoints: Family,
+    endpoints_listed: Family,
     quarantined: Family,
     published: Family,
     changed: Family,
@@ -51,6 +53,14 @@ impl Rows {
             consecutive_failures: Family::gauge(
                 "oidc_issuer_source_consecutive_failures",
                 "Failed reads of a source since its last successful one.",
+            ),
+            endpoints: Family::gauge(
+                "oidc_issuer_source_endpoints",
+                "Endpoints of a source by what became of them in its last read.",
+            ),
+            endpoints_listed: Family::gauge(
+                "oidc_issuer_source_endpoints_listed",
+                "Whether it is known which endpoints a source has.",
             ),
             quarantined: Family::gauge(
                 "oidc_issuer_quarantined_entries",
@@ -131,6 +141,13 @@ impl Rows {
         if let Some(at) = read.last_success {
             self.last_success.row(&labels, seconds(at));
         }
+        if let Some(endpoints) = &read.endpoints {
+            for (state, number) in [("read", endpoints.read), ("silent", endpoints.silent)] {
+                let labels = [labels[0], labels[1], ("state", state)];
+                self.endpoints.row(&labels, count(number as u64));
+            }
+            self.endpoints_listed.row(&labels, flag(endpoints.is_listed));
+        }
     }
 
     fn publication(&mut self, issuer: &str, published: &Published) {
@@ -186,6 +203,8 @@ impl Rows {
             self.reads,
             self.last_success,
             self.consecutive_failures,
+            self.endpoints,
+            self.endpoints_listed,
             self.quarantined,
             self.published,
             self.changed,

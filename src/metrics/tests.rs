@@ -106,7 +106,9 @@ fn everything() -> Metrics {
     listener.certificate_reload(true);
     metrics.config_reloaded(at(1));
     let issuer = metrics.issuer(ISSUER);
-    issuer.read(&source("sources[0].files"), Ok(()), at(1));
+    let asked = source("sources[0].apiServer");
+    issuer.read(&asked, Ok(()), at(1));
+    issuer.endpoints(&asked, Some(EndpointState::default()));
     issuer.quarantined([("weak_rsa", 1)].into());
     publish(&issuer, &key_set([listed(key("a", 1)), retained(key("b", 2))]), 1);
     issuer.rotation(rotation_of(&["a b", "b"], at(1)));
@@ -289,6 +291,32 @@ fn failed_reads_are_counted_in_a_row_until_one_succeeds() {
         rows(&text, "oidc_issuer_source_consecutive_failures"),
         [format!("{labels}}} 0")]
     );
+}
+
+#[test]
+fn endpoints_have_rows_where_they_are_asked_one_by_one() {
+    let metrics = Metrics::new(at(0));
+    let issuer = metrics.issuer(ISSUER);
+    let (asked, files) = (source("sources[0].apiServer"), source("sources[1].files"));
+    issuer.sources([&asked, &files]);
+    let state = EndpointState {
+        read: 2,
+        silent: 1,
+        is_listed: true,
+    };
+    issuer.endpoints(&asked, Some(state));
+    issuer.endpoints(&files, None);
+    let labels = format!(r#"issuer="{ISSUER}",source="sources[0].apiServer""#);
+    let text = metrics.render().unwrap();
+    assert_eq!(
+        rows(&text, "oidc_issuer_source_endpoints"),
+        [
+            format!(r#"{labels},state="read"}} 2"#),
+            format!(r#"{labels},state="silent"}} 1"#)
+        ]
+    );
+    let listed = rows(&text, "oidc_issuer_source_endpoints_listed");
+    assert_eq!(listed, [format!("{labels}}} 1")]);
 }
 
 #[test]

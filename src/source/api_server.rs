@@ -1,28 +1,43 @@
 //! A Kubernetes API server: `/.well-known/openid-configuration` for the issuer that the cluster claims, and
 //! `/openid/v1/jwks` for its keys (kubernetes `pkg/routes/openidmetadata.go`).
+//!
+//! In the cluster each replica of it is asked: in the middle of a rollout they list different keys.
 
-use serde::Deserialize;
-use url::Url;
+mod documents;
+mod endpoints;
+mod slice;
 
-use super::fetch::{self, Answer, Session};
+use std::sync::Arc;
+
+use self::documents::Documents;
+use self::endpoints::Endpoints;
 use super::reach::Reach;
-use super::{ApiServerSettings, Asked, Cause, ReadError};
-use crate::key::parse_jwks;
+use super::{Accepted, ApiServerSettings, Asked, ReadError, Survey};
 use crate::ring::Listing;
-
-const DISCOVERY: &str = "/.well-known/openid-configuration";
-const JWKS: &str = "/openid/v1/jwks";
 
 #[derive(Debug)]
 pub(super) struct ApiServer {
     reach: Reach,
+    accepted: Option<Arc<Accepted>>,
+    /// `None`: the one address is asked, over a new connection each time.
+    endpoints: Option<Endpoints>,
 }
 
 impl ApiServer {
     pub(super) fn new(settings: ApiServerSettings) -> Self {
         Self {
+            endpoints: settings.asks_endpoints().then(Endpoints::default),
             reach: Reach::new(settings),
+            accepted: None,
         }
+    }
+
+    pub(super) fn accepting(&mut self, accepted: Accepted) {
+        self.accepted = Some(Arc::new(accepted));
+    }
+
+    pub(super) fn survey(&self) -> Option<&Survey> {
+        self.endpoints.as_ref().and_then(Endpoints::survey)
     }
 
     pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
@@ -35,77 +50,29 @@ impl ApiServer {
     }
 
     async fn read_once(&mut self) -> Result<Listing, ReadError> {
-        let target = self.reach.target(Asked::ApiServer).await?;
-        let server = Server(target.base.clone());
-        let mut session = Session::open(&target)
-            .await
-            .map_err(|cause| server.error("", cause))?;
-        let discovery = session
-            .get(&server.url(DISCOVERY))
-            .await
-            .and_then(|discovery| claimed(&discovery))
-            .map_err(|cause| server.error(DISCOVERY, cause))?;
-        let jwks = session
-            .get(&server.url(JWKS))
-            .await
-            .map_err(|cause| server.error(JWKS, cause))?;
-        let parsed = parse_jwks(&jwks.body).map_err(|error| server.error(JWKS, error.into()))?;
-        if parsed.keys.is_empty() {
-            let place = fetch::shown(&server.url(JWKS));
-            return Err(ReadError::nothing_publishable(
-                Asked::ApiServer,
-                place,
-                parsed.quarantined,
-            ));
+        if let Some(endpoints) = &mut self.endpoints {
+            endpoints.begin();
         }
-        Ok(Listing {
-            keys: parsed.keys,
-            quarantined: parsed.quarantined,
-            issuer: Some(discovery),
-            max_age: jwks.max_age.and_then(|age| age.try_into().ok()),
+        let target = self.reach.target(Asked::ApiServer).await?;
+        match &mut self.endpoints {
+            None => Ok(documents::read(&target, self.accepted.as_deref())
+                .await?
+                .into_listing()),
+            Some(endpoints) => endpoints.read(&target, self.accepted.as_ref()).await,
+        }
+    }
+}
+
+impl Documents {
+    /// All that one address said.
+    fn into_listing(self) -> Listing {
+        Listing {
+            keys: self.keys,
+            quarantined: self.quarantined,
+            issuer: Some(self.issuer),
+            max_age: self.max_age.and_then(|age| age.try_into().ok()),
             complete: true,
             ..Listing::default()
-        })
+        }
     }
-}
-
-/// What every path is appended to.
-struct Server(Url);
-
-impl Server {
-    fn url(&self, path: &str) -> Url {
-        fetch::below(&self.0, path)
-    }
-
-    fn error(&self, path: &str, cause: Cause) -> ReadError {
-        ReadError::new(Asked::ApiServer, fetch::shown(&self.url(path)), cause)
-    }
-}
-
-/// The issuer that a discovery document names (OpenID Connect Discovery 1.0 section 3).
-fn claimed(discovery: &Answer) -> Result<String, Cause> {
-    #[derive(Deserialize)]
-    struct Document {
-        issuer: String,
-    }
-    // Where a byte order mark is before the keys, it is before the issuer.
-    let body = discovery
-        .body
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(&discovery.body);
-    let document: Document = serde_json::from_slice(body).map_err(|error| {
-        let reason = match error.classify() {
-            serde_json::error::Category::Data => {
-                "a discovery document with one issuer is expected".to_owned()
-            }
-            _ => format!("broken at line {}, column {}", error.line(), error.column()),
-        };
-        Cause::NotJson { reason }
-    })?;
-    if document.issuer.is_empty() {
-        return Err(Cause::NotJson {
-            reason: "the issuer is empty".into(),
-        });
-    }
-    Ok(document.issuer)
 }

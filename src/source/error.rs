@@ -7,15 +7,13 @@ mod remedy;
 use std::fmt;
 use std::time::Duration;
 
-use super::place::described;
-use super::{SourceSettings, shown};
 use crate::key::{ParseError, Quarantined};
 
 /// A read that gave no listing. `Display` is one line: place, cause, remedy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReadError(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     place: String,
     asked: Asked,
@@ -28,6 +26,8 @@ struct Inner {
 pub enum Asked {
     /// A Kubernetes API server, for its keys.
     ApiServer,
+    /// A Kubernetes API server, for the list of its endpoints.
+    EndpointSlice,
     /// A Kubernetes API server, for a `ConfigMap` that a ledger is kept in.
     ConfigMap,
     /// A JWKS at a URL.
@@ -68,26 +68,6 @@ impl ReadError {
             cause,
             quarantined,
         }))
-    }
-
-    /// A source that names another issuer than the one it would be published as.
-    pub fn other_issuer(settings: &SourceSettings, named: &str, ours: &str) -> Self {
-        let (asked, place) = match settings {
-            SourceSettings::ApiServer(settings) => (Asked::ApiServer, described(settings)),
-            SourceSettings::Jwks(settings) => (Asked::Jwks, shown(&settings.url)),
-            SourceSettings::Files(settings) => (Asked::Files, settings.paths.join(", ")),
-            SourceSettings::Embedded(_) => (Asked::Embedded, "embedded key".to_owned()),
-        };
-        // It comes from the source, and may be anything.
-        let named = named.chars().take(300).collect();
-        Self::new(
-            asked,
-            place,
-            Cause::OtherIssuer {
-                named,
-                ours: ours.to_owned(),
-            },
-        )
     }
 
     /// The value of the metric label `result`.
@@ -379,6 +359,33 @@ impl Cause {
         }
     }
 
+    /// How much it tells, where several endpoints failed each for its own cause: more, the further a read had come.
+    pub(super) fn telling(&self) -> u8 {
+        match self {
+            Self::OtherIssuer { .. } => 7,
+            Self::Unauthorized { .. } | Self::Forbidden { .. } => 6,
+            Self::NoKeys | Self::NothingPublishable { .. } => 5,
+            Self::NotFound | Self::Redirect { .. } | Self::Status(_) => 3,
+            Self::TooLarge { .. }
+            | Self::NotHttp { .. }
+            | Self::Encoded
+            | Self::Empty
+            | Self::Html
+            | Self::NotJson { .. }
+            | Self::Parse(_) => 4,
+            Self::UnknownCa
+            | Self::WrongName { .. }
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Certificate { .. }
+            | Self::NotTls
+            | Self::Alert { .. }
+            | Self::Handshake { .. } => 2,
+            Self::Interrupted { .. } | Self::Timeout { .. } => 1,
+            _ => 0,
+        }
+    }
+
     /// Every label that a failed read may have.
     pub const LABELS: &[&str] = &[
         "unreachable",
@@ -415,11 +422,11 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_of_place_cause_and_remedy() {
-        let settings = SourceSettings::Embedded(super::super::EmbeddedSettings {
-            folder: "/state".into(),
-        });
-        let named = format!("https://a\n{}", "x".repeat(9999));
-        let error = ReadError::other_issuer(&settings, &named, "https://b").to_string();
+        let other = Cause::OtherIssuer {
+            named: format!("https://a\n{}", "x".repeat(300)),
+            ours: "https://b".into(),
+        };
+        let error = ReadError::new(Asked::Embedded, "embedded key", other).to_string();
         assert!(
             error.starts_with("embedded key: it names another issuer: \"https://a\\nxxx"),
             "{error}"

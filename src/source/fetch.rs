@@ -8,6 +8,7 @@ mod answer;
 mod connect;
 mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,6 +46,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 type Wire = Box<dyn Stream>;
 
 /// A server, and how it is to be reached.
+#[derive(Clone)]
 pub(super) struct Target {
     /// Scheme, host, port and the path that every path asked for is appended to.
     pub(super) base: Url,
@@ -53,7 +55,7 @@ pub(super) struct Target {
     /// The name to check in its certificate, where it is not the host of `base`.
     pub(super) server_name: Option<String>,
     /// Our own certificate.
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<Arc<Identity>>,
     /// Credentials, sent with every request. Only ever sent over the connection that was checked.
     pub(super) headers: HeaderMap,
     /// The way there.
@@ -208,6 +210,11 @@ pub(super) fn shown(url: &Url) -> String {
     }
 }
 
+/// Host, and port where it is not that of the scheme.
+pub(super) fn authority(url: &Url) -> &str {
+    &url[url::Position::BeforeHost..url::Position::AfterPort]
+}
+
 /// Refuses addresses that keys must not be read from.
 pub(super) fn check(url: &Url) -> Result<(), Cause> {
     let settings = |reason: String, remedy: &str| {
@@ -258,8 +265,7 @@ fn is_loopback(url: &Url) -> bool {
 
 fn headers(target: &Target) -> Result<HeaderMap, Cause> {
     let mut headers = target.headers.clone();
-    let authority = &target.base[url::Position::BeforeHost..url::Position::AfterPort];
-    let host = HeaderValue::from_str(authority).map_err(|_| Cause::NotHttp {
+    let host = HeaderValue::from_str(authority(&target.base)).map_err(|_| Cause::NotHttp {
         reason: "the host is not valid in a header".into(),
     })?;
     headers.insert(HOST, host);

@@ -1,5 +1,6 @@
 //! The way to an API server, and the one place that its credentials come from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -96,7 +97,7 @@ impl Reach {
                 .roots
                 .unwrap_or_else(|| Roots::System(self.system_roots.clone())),
             server_name: access.server_name,
-            identity: access.identity,
+            identity: access.identity.map(Arc::new),
             headers: access.headers,
             proxy: access.proxy,
             timeout: super::timeout(self.settings.timeout),

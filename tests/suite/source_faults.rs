@@ -8,9 +8,11 @@ mod answers;
 mod bodies;
 mod certificates;
 mod connections;
+mod endpoints;
 mod exchanges;
 mod files;
 mod reads;
+mod replicas;
 mod server;
 mod world;
 

@@ -5,7 +5,7 @@ use super::{Asked, Cause, Phase};
 impl Cause {
     /// What to do about it: a sentence, or several.
     pub(super) fn remedy(&self, asked: Asked) -> String {
-        let is_api_server = matches!(asked, Asked::ApiServer | Asked::ConfigMap);
+        let is_api_server = matches!(asked, Asked::ApiServer | Asked::EndpointSlice | Asked::ConfigMap);
         let advice = match self {
             Self::Resolve { .. } => "Check the host name, and the DNS of this machine",
             Self::Refused => "Check that the server is running, and the address and port",
@@ -65,9 +65,15 @@ impl Cause {
                 "Give it a Role that may get and update this ConfigMap, and create ConfigMaps in its namespace: \
                  deploy/kubernetes/rbac.yaml has one"
             }
+            Self::Forbidden { user, sent: true } if asked == Asked::EndpointSlice => {
+                return grant_endpoints(user.as_deref());
+            }
             Self::Forbidden { user, sent } if is_api_server => return bind_role(user.as_deref(), *sent),
             Self::Forbidden { .. } => "Check what the token in tokenFile is allowed to read",
             Self::NotFound if asked == Asked::ConfigMap => "Create the namespace, or correct its name",
+            Self::NotFound if asked == Asked::EndpointSlice => {
+                "Set endpoints: false if this API server does not list its replicas (--endpoint-reconciler-type=none)"
+            }
             Self::NotFound if is_api_server => {
                 "Check that this is a Kubernetes API server (1.21 or later). One answers 404 on both of its documents while \
                  its --service-account-issuer is not an https URL, or one of its --service-account-key-file files holds a \
@@ -133,6 +139,18 @@ fn bind_role(user: Option<&str>, sent: bool) -> String {
     format!(
         "Bind the ClusterRole {ROLE} to its service account (or user): kubectl create clusterrolebinding oidc-issuer-discovery --clusterrole={ROLE} \
          {subject}"
+    )
+}
+
+/// Listing the endpoints of the API server is the one right that is not everyone's.
+fn grant_endpoints(user: Option<&str>) -> String {
+    let account = user.and_then(|user| user.strip_prefix("system:serviceaccount:"));
+    let account = account.unwrap_or("NAMESPACE:NAME");
+    format!(
+        "Let it get the EndpointSlice kubernetes in namespace default, as deploy/kubernetes/rbac.yaml does: kubectl -n \
+         default create role oidc-issuer-endpoints --verb=get --resource=endpointslices.discovery.k8s.io \
+         --resource-name=kubernetes; kubectl -n default create rolebinding oidc-issuer-endpoints \
+         --role=oidc-issuer-endpoints --serviceaccount={account}. Or set endpoints: false to ask the one address only."
     )
 }
 

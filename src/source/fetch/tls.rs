@@ -134,7 +134,7 @@ fn webpki(store: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Cause>
 pub(super) async fn handshake(target: &Target, wire: Wire) -> Result<Wire, Cause> {
     let host = target.base.host_str().unwrap_or_default();
     let name = target.server_name.as_deref().unwrap_or(host);
-    with(target.roots.verifier()?, target.identity.as_ref(), name, wire).await
+    with(target.roots.verifier()?, target.identity.as_deref(), name, wire).await
 }
 
 /// The same towards a proxy.

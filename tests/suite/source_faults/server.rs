@@ -1,6 +1,7 @@
 //! A source that can be broken in every way: what it does is exchanged while it runs.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(super) struct Behaviour {
     pub(super) transport: Transport,
     pub(super) discovery: Reply,
     pub(super) jwks: Reply,
+    /// The `EndpointSlice`.
+    pub(super) slice: Reply,
 }
 
 /// A response of this status with these header lines and this body.
@@ -88,16 +91,20 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        Self::start_at("127.0.0.1:0", behaviour).await.expect("a port")
+    }
+
+    pub(super) async fn start_at(address: &str, behaviour: Behaviour) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
         let (behaviour, changes) = watch::channel(behaviour);
         let seen = Seen::default();
-        tokio::spawn(listen(listener, port, changes, Arc::clone(&seen)));
-        Self {
-            port,
+        tokio::spawn(listen(listener, address, changes, Arc::clone(&seen)));
+        Ok(Self {
+            port: address.port(),
             seen,
             behaviour,
-        }
+        })
     }
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
@@ -105,7 +112,12 @@ impl Server {
     }
 }
 
-async fn listen(listener: TcpListener, port: u16, mut changes: watch::Receiver<Behaviour>, seen: Seen) {
+async fn listen(
+    listener: TcpListener,
+    address: SocketAddr,
+    mut changes: watch::Receiver<Behaviour>,
+    seen: Seen,
+) {
     let mut connections = 0;
     let mut listener = Some(listener);
     loop {
@@ -115,7 +127,7 @@ async fn listen(listener: TcpListener, port: u16, mut changes: watch::Receiver<B
             (None, false) => {
                 while listener.is_none() {
                     // The port may be in use by an outgoing connection for a moment.
-                    listener = TcpListener::bind(("127.0.0.1", port)).await.ok();
+                    listener = TcpListener::bind(address).await.ok();
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }
@@ -188,15 +200,15 @@ async fn answer(
             .lock()
             .expect("no panic")
             .push((see.connection, head.clone()));
-        let is_discovery = head
-            .split(' ')
-            .nth(1)
-            .is_some_and(|path| path.contains("openid-configuration"));
-        match if is_discovery {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let reply = if path.contains("openid-configuration") {
             &behaviour.discovery
+        } else if path.contains("/endpointslices/") {
+            &behaviour.slice
         } else {
             &behaviour.jwks
-        } {
+        };
+        match reply {
             Reply::Whole(octets) => {
                 stream.write_all(octets).await?;
                 stream.flush().await?;

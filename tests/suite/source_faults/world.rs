@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::certificates::{Ca, GOOD};
-use super::server::{Behaviour, Reply, Server, Transport, ok};
+use super::server::{Behaviour, Reply, Server, Transport, ok, response};
 
 pub(super) const ISSUER: &str = "https://oidc.example.com/prod";
 
@@ -39,6 +39,7 @@ impl World {
             transport: Transport::Tls(ca.server("127.0.0.1", GOOD)),
             discovery: Reply::Whole(ok(discovery(ISSUER))),
             jwks: Reply::Whole(ok(format!("{{\"keys\":[{jwk}]}}"))),
+            slice: Reply::Whole(response("404 Not Found", "", "{}")),
         };
         let server = Server::start(good.clone()).await;
         let client = ca.client();
