@@ -1,20 +1,22 @@
 //! The whole: what can happen next, and what must hold.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use stateright::{Model, Property};
 
-use super::node::{Deed, Deeds, Known, Node, ROTATED, ROTATION};
-use super::{REPLICAS, RETENTION};
-use crate::ring::Ledger;
+use super::REPLICAS;
+use super::node::{Deed, Deeds, LedgerNo, NodeNo, ROTATED, ROTATION};
 use crate::ring::merge::PresenceRule;
 
 /// How far the model goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// The step of the rotation to start with, and the last one.
-    pub(super) steps: (usize, usize),
+    pub(super) steps: (u8, u8),
+    /// How long a key is retained, in ticks.
+    pub(super) retention: u8,
     /// Ticks of time.
     pub(super) ticks: u8,
     /// Crashes, and starts on a new machine.
@@ -27,26 +29,36 @@ pub(super) struct Bounds {
 
 pub(super) struct Cluster {
     bounds: Bounds,
-    deeds: Arc<Deeds>,
+    pub(super) deeds: Arc<Deeds>,
+    pub(super) seen: Arc<Seen>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// How often something happened, on the way to whichever state.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) lost_races: AtomicU64,
+    pub(super) lost_writes: AtomicU64,
+    pub(super) crashes_with_a_write_in_flight: AtomicU64,
+    pub(super) moves: AtomicU64,
+    pub(super) partial_readings: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    step: usize,
+    step: u8,
     time: u8,
-    replicas: [Replica; REPLICAS],
-    store: Known<Ledger>,
-    is_store_revoked: bool,
     crashes: u8,
     revocations: u8,
-    is_quiet: bool,
+    replicas: [Replica; REPLICAS],
+    store: LedgerNo,
+    is_store_revoked: bool,
     /// Whether a server that could not be read has changed what is served.
     failure_was_seen: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Replica {
-    node: Known<Node>,
+    node: NodeNo,
     in_flight: Option<Write>,
     /// Whether the store has changed since this replica read it.
     is_behind: bool,
@@ -56,13 +68,11 @@ struct Replica {
     heard_revoked: bool,
 }
 
-/// A conditional write on its way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A conditional write on its way. One that lost its race does nothing any more, and is not remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Write {
-    ledger: Known<Ledger>,
+    ledger: LedgerNo,
     is_revoked: bool,
-    /// Whether the store has changed since it was read.
-    is_stale: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +84,13 @@ pub(super) enum Action {
     Read(usize, [bool; 2]),
     /// A replica reads the store, takes up what it has, and sends what it has not.
     Load(usize),
-    /// The store gets a write: it is done, or refused if the store has changed.
+    /// The store gets a write. Whatever else is on its way has lost the race.
     Arrive(usize),
     /// A write never arrives.
     Lose(usize),
     /// A replica is killed and started again with its local copy; its write may still arrive.
     Crash(usize),
-    /// A replica is started on another machine, after all that it knew was in the store.
+    /// A replica that has read the store, which has all that it knew, is started on another machine.
     Move(usize),
     /// An operator revokes the old key.
     Revoke(usize),
@@ -90,123 +100,163 @@ impl Cluster {
     pub(super) fn new(bounds: Bounds, rule: PresenceRule) -> Self {
         Self {
             bounds,
-            deeds: Arc::new(Deeds::new(rule, bounds.confirmation)),
+            deeds: Arc::new(Deeds::new(bounds, rule)),
+            seen: Arc::default(),
         }
+    }
+
+    /// What the bounds allow has happened.
+    pub(super) fn assert_seen(&self) {
+        let seen = |what: &AtomicU64| what.load(Ordering::Relaxed) > 0;
+        let Seen {
+            lost_races,
+            lost_writes,
+            crashes_with_a_write_in_flight,
+            moves,
+            partial_readings,
+        } = &*self.seen;
+        assert!(seen(lost_races) && seen(lost_writes) && seen(partial_readings));
+        let crashed = seen(crashes_with_a_write_in_flight) && seen(moves);
+        assert!(crashed || self.bounds.crashes == 0);
     }
 
     /// A deed of one replica; `None` where it is denied.
     fn does(&self, state: &mut State, at: usize, deed: Deed) -> Option<()> {
         let replica = &mut state.replicas[at];
-        replica.node = self.deeds.after(&replica.node, state.time, deed)?;
+        replica.node = self.deeds.after(replica.node, state.time, deed)?;
         Some(())
     }
 
     fn read(&self, state: &mut State, at: usize, answered: [bool; 2]) -> Option<()> {
-        let before = Arc::clone(&state.replicas[at].node.is);
+        let before = state.replicas[at].node;
         self.does(state, at, Deed::Reads(state.step, answered))?;
         let replica = &mut state.replicas[at];
-        let after = &replica.node.is;
-        let says = |server: usize| {
-            if answered[server] {
-                ROTATION[state.step][server]
-            } else {
-                0
-            }
-        };
+        let after = self.deeds.facts(replica.node);
+        let servers = ROTATION[usize::from(state.step)];
+        let says = |server: usize| if answered[server] { servers[server] } else { 0 };
         let listed = (says(0) | says(1)) & after.published;
         for (bit, listed_at) in replica.listed_at.iter_mut().enumerate() {
             if listed & (1 << bit) != 0 {
                 *listed_at = Some(state.time);
             }
         }
-        let kept = before.published & !after.published == 0 && before.listed & !after.listed == 0;
-        state.failure_was_seen |= answered != [true; 2] && !kept;
+        if answered != [true; 2] && before != replica.node {
+            let before = self.deeds.facts(before);
+            let kept = before.published & !after.published == 0 && before.listed & !after.listed == 0;
+            state.failure_was_seen |= !kept;
+            count(&self.seen.partial_readings);
+        }
         Some(())
     }
 
     fn load(&self, state: &mut State, at: usize) -> Option<()> {
-        let store = state.store.clone();
+        let store = state.store;
         self.does(state, at, Deed::Adopts(store))?;
         let replica = &mut state.replicas[at];
         replica.heard_revoked |= state.is_store_revoked;
         replica.is_behind = false;
-        let ledger = &replica.node.is.ledger;
-        replica.in_flight = self.deeds.adds(ledger, &state.store).then(|| Write {
-            ledger: ledger.clone(),
+        let ledger = self.deeds.facts(replica.node).ledger;
+        replica.in_flight = self.deeds.adds(ledger, store).then_some(Write {
+            ledger,
             is_revoked: replica.heard_revoked,
-            is_stale: false,
         });
         Some(())
     }
 
-    /// Nothing is in flight, and every replica has read the store since the last change.
-    fn is_quiet(&self, state: &State) -> bool {
-        state.replicas.iter().all(|replica| {
-            let adds = || self.deeds.adds(&replica.node.is.ledger, &state.store);
-            replica.in_flight.is_none() && !replica.is_behind && !adds()
-        })
-    }
-}
-
-impl State {
-    fn arrive(&mut self, from: usize) -> Option<()> {
-        let write = self.replicas[from].in_flight.take()?;
-        if write.is_stale || self.store == write.ledger {
-            return Some(());
-        }
-        self.store = write.ledger;
-        self.is_store_revoked = write.is_revoked;
-        for (at, replica) in self.replicas.iter_mut().enumerate() {
+    fn arrive(&self, state: &mut State, from: usize) -> Option<()> {
+        let write = state.replicas[from].in_flight.take()?;
+        state.store = write.ledger;
+        state.is_store_revoked = write.is_revoked;
+        for (at, replica) in state.replicas.iter_mut().enumerate() {
             replica.is_behind |= at != from;
-            if let Some(write) = &mut replica.in_flight {
-                write.is_stale = true;
+            if replica.in_flight.take().is_some() {
+                count(&self.seen.lost_races);
             }
         }
         Some(())
     }
 
-    /// What was listed so long ago that it may have left is of no interest any more.
-    fn forget(&mut self) {
-        for listed_at in self
-            .replicas
-            .iter_mut()
-            .flat_map(|replica| &mut replica.listed_at)
-        {
-            *listed_at = listed_at.filter(|listed_at| self.time < listed_at + RETENTION);
-        }
+    fn has_all_stored(&self, state: &State, replica: &Replica) -> bool {
+        replica.in_flight.is_none()
+            && !self
+                .deeds
+                .adds(self.deeds.facts(replica.node).ledger, state.store)
     }
 
-    /// The replicas are alike: which is the first makes no difference.
-    pub(super) fn representative(&self) -> Self {
-        let mut state = self.clone();
-        state.replicas.sort_by_cached_key(|replica| {
-            let mut hasher = DefaultHasher::new();
-            replica.hash(&mut hasher);
-            hasher.finish()
-        });
-        state
+    /// Nothing is in flight, and every replica has read the store since the last change.
+    fn is_quiet(&self, state: &State) -> bool {
+        let is_quiet = |replica: &Replica| !replica.is_behind && self.has_all_stored(state, replica);
+        state.replicas.iter().all(is_quiet)
     }
 
     /// Of what a replica has found listed itself: it stays for the retention.
-    fn invariant_3(&self) -> bool {
-        self.replicas.iter().all(|replica| {
+    fn invariant_3(&self, state: &State) -> bool {
+        state.replicas.iter().all(|replica| {
+            let published = self.deeds.facts(replica.node).published;
             let stays = |(bit, listed_at): (usize, &Option<u8>)| {
                 let is_over = listed_at.is_none();
                 let is_revoked = bit == 0 && replica.heard_revoked;
-                is_over || is_revoked || replica.node.is.published & (1 << bit) != 0
+                is_over || is_revoked || published & (1 << bit) != 0
             };
             replica.listed_at.iter().enumerate().all(stays)
         })
     }
 
-    fn invariant_4(&self) -> bool {
-        let obeys = |replica: &Replica| !replica.heard_revoked || replica.node.is.published & 1 == 0;
-        self.replicas.iter().all(obeys)
+    fn invariant_4(&self, state: &State) -> bool {
+        let obeys =
+            |replica: &Replica| !replica.heard_revoked || self.deeds.facts(replica.node).published & 1 == 0;
+        state.replicas.iter().all(obeys)
     }
 
-    fn invariant_9(&self) -> bool {
-        let [one, other] = &self.replicas;
-        !self.is_quiet || one.node.is.body == other.node.is.body
+    fn invariant_9(&self, state: &State) -> bool {
+        let [one, other] = state.replicas.map(|replica| replica.node);
+        one == other || !self.is_quiet(state) || self.deeds.facts(one).body == self.deeds.facts(other).body
+    }
+}
+
+impl State {
+    /// What was listed so long ago that it may have left is of no interest any more.
+    fn forget(&mut self, retention: u8) {
+        for listed_at in self
+            .replicas
+            .iter_mut()
+            .flat_map(|replica| &mut replica.listed_at)
+        {
+            *listed_at = listed_at.filter(|listed_at| self.time < listed_at + retention);
+        }
+    }
+
+    /// The replicas are alike: which is the first makes no difference.
+    pub(super) fn representative(&self) -> Self {
+        let mut state = *self;
+        state.replicas.sort_unstable_by_key(Replica::packed);
+        state
+    }
+}
+
+impl Replica {
+    /// Another number for each.
+    fn packed(&self) -> u64 {
+        let listed_at = |bit: usize| self.listed_at[bit].map_or(0, |time| u64::from(time) + 1);
+        let flags = u64::from(self.is_behind) | u64::from(self.heard_revoked) << 1;
+        let write = self.in_flight.map_or(0, |write| {
+            1 + u64::from(write.ledger.0) * 2 + u64::from(write.is_revoked)
+        });
+        u64::from(self.node.0) | write << 16 | listed_at(0) << 40 | listed_at(1) << 44 | flags << 48
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let flags = u8::from(self.is_store_revoked) | u8::from(self.failure_was_seen) << 1;
+        let small = [self.step, self.time, self.crashes, self.revocations, flags, 0];
+        let whole = small
+            .iter()
+            .fold(u64::from(self.store.0), |all, one| all << 8 | u64::from(*one));
+        hasher.write_u64(whole);
+        for replica in &self.replicas {
+            hasher.write_u64(replica.packed());
+        }
     }
 }
 
@@ -216,28 +266,28 @@ impl Model for Cluster {
 
     /// A service that starts for the first time, and one that runs.
     fn init_states(&self) -> Vec<State> {
-        let at_first = ROTATION[self.bounds.steps.0];
+        let first = self.bounds.steps.0;
+        let at_first = ROTATION[usize::from(first)];
         let listed = |bit: u8| ((at_first[0] | at_first[1]) & (1 << bit) != 0).then_some(0);
-        let state = |store: Known<Ledger>, listed_at: [Option<u8>; 2]| State {
-            step: self.bounds.steps.0,
+        let state = |store: LedgerNo, listed_at: [Option<u8>; 2]| State {
+            step: first,
             time: 0,
-            replicas: std::array::from_fn(|_| Replica {
-                node: self.deeds.start(Ledger::clone(&store.is)),
+            crashes: 0,
+            revocations: 0,
+            replicas: [Replica {
+                node: self.deeds.start(store),
                 in_flight: None,
                 is_behind: false,
                 listed_at,
                 heard_revoked: false,
-            }),
+            }; REPLICAS],
             store,
             is_store_revoked: false,
-            crashes: 0,
-            revocations: 0,
-            is_quiet: true,
             failure_was_seen: false,
         };
         vec![
-            state(Known::new(Ledger::default()), [None; 2]),
-            state(self.deeds.running(self.bounds.steps.0), [listed(0), listed(1)]),
+            state(self.deeds.nothing(), [None; 2]),
+            state(self.deeds.running(first), [listed(0), listed(1)]),
         ]
     }
 
@@ -257,7 +307,7 @@ impl Model for Cluster {
             }
             if state.crashes < self.bounds.crashes {
                 actions.push(Action::Crash(at));
-                if replica.in_flight.is_none() && !self.deeds.adds(&replica.node.is.ledger, &state.store) {
+                if !replica.is_behind && self.has_all_stored(state, replica) {
                     actions.push(Action::Move(at));
                 }
             }
@@ -268,32 +318,39 @@ impl Model for Cluster {
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
-        let mut state = last.clone();
+        let mut state = *last;
         match action {
             Action::Rotate => state.step += 1,
             Action::Tick => {
                 state.time += 1;
-                state.forget();
+                state.forget(self.bounds.retention);
                 for at in 0..REPLICAS {
                     self.does(&mut state, at, Deed::Waits)?;
                 }
             }
             Action::Read(at, answered) => self.read(&mut state, at, answered)?,
             Action::Load(at) => self.load(&mut state, at)?,
-            Action::Arrive(at) => state.arrive(at)?,
-            Action::Lose(at) => state.replicas[at].in_flight = None,
+            Action::Arrive(at) => self.arrive(&mut state, at)?,
+            Action::Lose(at) => {
+                state.replicas[at].in_flight = None;
+                count(&self.seen.lost_writes);
+            }
             Action::Crash(at) => {
-                let local = state.replicas[at].node.is.ledger.clone();
+                let local = self.deeds.facts(state.replicas[at].node).ledger;
                 self.does(&mut state, at, Deed::Starts(local))?;
                 state.crashes += 1;
+                if state.replicas[at].in_flight.is_some() {
+                    count(&self.seen.crashes_with_a_write_in_flight);
+                }
             }
             Action::Move(at) => {
-                let store = state.store.clone();
+                let store = state.store;
                 self.does(&mut state, at, Deed::Starts(store))?;
                 let replica = &mut state.replicas[at];
                 replica.heard_revoked |= state.is_store_revoked;
                 replica.is_behind = false;
                 state.crashes += 1;
+                count(&self.seen.moves);
             }
             Action::Revoke(at) => {
                 self.does(&mut state, at, Deed::Revokes)?;
@@ -301,52 +358,52 @@ impl Model for Cluster {
                 state.revocations += 1;
             }
         }
-        state.is_quiet = self.is_quiet(&state);
-        Some(state)
+        (state != *last).then_some(state)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
             Property::always(
                 "invariant 3: published until retention after it was listed",
-                |_, state: &State| state.invariant_3(),
+                |model: &Self, state: &State| model.invariant_3(state),
             ),
-            Property::always("invariant 4: revocation wins", |_, state: &State| {
-                state.invariant_4()
+            Property::always("invariant 4: revocation wins", |model: &Self, state: &State| {
+                model.invariant_4(state)
             }),
             Property::always(
                 "invariant 6: what cannot be read changes nothing",
-                |_, state: &State| !state.failure_was_seen,
+                |_: &Self, state: &State| !state.failure_was_seen,
             ),
             Property::always(
                 "invariant 9: when all is quiet bodies are equal",
-                |_, state: &State| state.invariant_9(),
+                |model: &Self, state: &State| model.invariant_9(state),
             ),
-            // That the model gets somewhere.
-            Property::sometimes("a write loses its race", |_, state: &State| {
-                let is_stale =
-                    |replica: &Replica| replica.in_flight.as_ref().is_some_and(|write| write.is_stale);
-                state.replicas.iter().any(is_stale)
-            }),
         ];
-        if self.bounds.ticks >= RETENTION && self.bounds.steps.1 >= ROTATED {
+        // That the model gets somewhere.
+        if self.bounds.ticks >= self.bounds.retention && self.bounds.steps.1 >= ROTATED {
             properties.push(Property::sometimes(
                 "the old key has left everywhere",
-                |_, state: &State| {
-                    let has_left =
-                        |replica: &Replica| !replica.heard_revoked && replica.node.is.published == 0b10;
-                    state.is_quiet && state.replicas.iter().all(has_left)
+                |model: &Self, state: &State| {
+                    let has_left = |replica: &Replica| {
+                        let facts = model.deeds.facts(replica.node);
+                        !replica.heard_revoked && facts.remembered == 0b11 && facts.published == 0b10
+                    };
+                    state.replicas.iter().all(has_left) && model.is_quiet(state)
                 },
             ));
         }
         if self.bounds.revocations > 0 {
             properties.push(Property::sometimes(
                 "a revocation has arrived everywhere",
-                |_, state: &State| {
-                    state.is_quiet && state.replicas.iter().all(|replica| replica.heard_revoked)
+                |model: &Self, state: &State| {
+                    state.replicas.iter().all(|replica| replica.heard_revoked) && model.is_quiet(state)
                 },
             ));
         }
         properties
     }
+}
+
+fn count(of: &AtomicU64) {
+    of.fetch_add(1, Ordering::Relaxed);
 }

@@ -2,12 +2,12 @@
 //! many states of the whole.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::{Arc, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::RETENTION;
+use super::cluster::Bounds;
 use crate::key::PublicKey;
 use crate::ring::merge::PresenceRule;
 use crate::ring::tests::story::{key, source};
@@ -30,188 +30,255 @@ pub(super) const ROTATION: [[u8; 2]; 6] = [
 ];
 
 /// The step after which no server lists the old key.
-pub(super) const ROTATED: usize = 4;
+pub(super) const ROTATED: u8 = 4;
 
-/// A ledger, known by its hash.
-#[derive(Debug)]
-pub(super) struct Known<T> {
-    pub(super) is: Arc<T>,
-    hash: u64,
-}
+/// A ledger, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct LedgerNo(pub(super) u16);
 
-impl<T: Hash> Known<T> {
-    pub(super) fn new(is: T) -> Self {
-        let mut hasher = DefaultHasher::new();
-        is.hash(&mut hasher);
-        Self {
-            is: Arc::new(is),
-            hash: hasher.finish(),
-        }
-    }
-}
+/// A replica, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct NodeNo(pub(super) u16);
 
-impl<T> Clone for Known<T> {
-    fn clone(&self) -> Self {
-        Self {
-            is: Arc::clone(&self.is),
-            hash: self.hash,
-        }
-    }
-}
-
-impl<T> PartialEq for Known<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
-    }
-}
-
-impl<T> Eq for Known<T> {}
-
-impl<T> Hash for Known<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// A ring, and what it publishes.
-#[derive(Debug)]
-pub(super) struct Node {
+/// A ring, and what follows from it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Node {
     ring: Ring,
-    pub(super) ledger: Known<Ledger>,
-    /// Which of the keys are published, and which of these are listed.
+    facts: Facts,
+}
+
+/// What a replica knows and publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Facts {
+    pub(super) ledger: LedgerNo,
+    /// Which of the keys are in the ledger, which of them are published, and which of these are listed.
+    pub(super) remembered: u8,
     pub(super) published: u8,
     pub(super) listed: u8,
-    /// What the documents are made of, in their order.
-    pub(super) body: (Vec<String>, bool),
-}
-
-impl Hash for Node {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.ring.hash(state);
-    }
-}
-
-impl Node {
-    fn new(mut ring: Ring, time: u8) -> Self {
-        let key_set = ring.key_set(at(time));
-        let bits = |listed: bool| {
-            let is_in = |name: &&str| {
-                let named =
-                    |is: &&PublishedKey| is.key == key(name) && (!listed || is.state == KeyState::Listed);
-                key_set.keys.iter().find(named).is_some()
-            };
-            (0..)
-                .zip(KEYS)
-                .filter(|(_, name)| is_in(name))
-                .map(|(bit, _)| 1 << bit)
-                .sum()
-        };
-        Self {
-            published: bits(false),
-            listed: bits(true),
-            body: (
-                key_set
-                    .keys
-                    .iter()
-                    .map(|published| published.key.jwk().to_owned())
-                    .collect(),
-                key_set.revoked_until.is_some(),
-            ),
-            ledger: Known::new(ring.ledger().clone()),
-            ring,
-        }
-    }
+    /// The number of what its documents and their headers are made of.
+    pub(super) body: u16,
 }
 
 /// What a replica does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Deed {
     /// Nothing but what is due.
     Waits,
     /// Reads the servers after a step of the rotation; those that answer.
-    Reads(usize, [bool; 2]),
+    Reads(u8, [bool; 2]),
     /// Takes up what is in the store.
-    Adopts(Known<Ledger>),
+    Adopts(LedgerNo),
     /// Starts with a ledger.
-    Starts(Known<Ledger>),
+    Starts(LedgerNo),
     /// Revokes the old key.
     Revokes,
 }
 
-type Done = HashMap<(Known<Node>, u8, Deed), Option<Known<Node>>>;
+impl Deed {
+    fn packed(self) -> u64 {
+        match self {
+            Self::Waits => 0,
+            Self::Revokes => 1,
+            Self::Reads(step, [one, other]) => {
+                2 | u64::from(step) << 4 | u64::from(one) << 8 | u64::from(other) << 9
+            }
+            Self::Adopts(LedgerNo(ledger)) => 3 | u64::from(ledger) << 4,
+            Self::Starts(LedgerNo(ledger)) => 4 | u64::from(ledger) << 4,
+        }
+    }
+}
 
-/// Every deed of every replica that was worked out before.
+/// What is known of each replica and ledger that can be, numbered as they are first met.
 pub(super) struct Deeds {
     rule: PresenceRule,
+    retention: u8,
     confirmation: u32,
-    done: Mutex<Done>,
-    adds: Mutex<HashMap<[Known<Ledger>; 2], bool>>,
+    nodes: RwLock<Numbered<Node>>,
+    ledgers: RwLock<Numbered<Ledger>>,
+    bodies: RwLock<Numbered<(Vec<String>, bool)>>,
+    done: RwLock<Memo<Option<NodeNo>>>,
+    adds: RwLock<Memo<bool>>,
+}
+
+/// Answers by packed questions. The usual hash is most of the time where nothing is optimised.
+type Memo<T> = HashMap<u64, T, BuildHasherDefault<Spread>>;
+
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the questions are numbers");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Things that were met, each once.
+struct Numbered<T> {
+    numbers: HashMap<Arc<T>, u16>,
+    all: Vec<Arc<T>>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self {
+            numbers: HashMap::new(),
+            all: Vec::new(),
+        }
+    }
+}
+
+impl<T: Hash + Eq> Numbered<T> {
+    fn number(&mut self, thing: T) -> u16 {
+        if let Some(number) = self.numbers.get(&thing) {
+            return *number;
+        }
+        let number = u16::try_from(self.all.len()).unwrap();
+        let thing = Arc::new(thing);
+        self.numbers.insert(Arc::clone(&thing), number);
+        self.all.push(thing);
+        number
+    }
+
+    fn get(&self, number: u16) -> Arc<T> {
+        Arc::clone(&self.all[usize::from(number)])
+    }
 }
 
 impl Deeds {
-    pub(super) fn new(rule: PresenceRule, confirmation: u32) -> Self {
+    pub(super) fn new(bounds: Bounds, rule: PresenceRule) -> Self {
         Self {
             rule,
-            confirmation,
-            done: Mutex::default(),
-            adds: Mutex::default(),
+            retention: bounds.retention,
+            confirmation: bounds.confirmation,
+            nodes: RwLock::default(),
+            ledgers: RwLock::default(),
+            bodies: RwLock::default(),
+            done: RwLock::default(),
+            adds: RwLock::default(),
         }
     }
 
-    /// A replica at the very start.
-    pub(super) fn start(&self, ledger: Ledger) -> Known<Node> {
-        Known::new(Node::new(self.ring(ledger), 0))
+    /// What a replica knows and publishes.
+    pub(super) fn facts(&self, NodeNo(number): NodeNo) -> Facts {
+        self.nodes.read().unwrap().all[usize::from(number)].facts
+    }
+
+    fn ledger(&self, LedgerNo(number): LedgerNo) -> Arc<Ledger> {
+        self.ledgers.read().unwrap().get(number)
+    }
+
+    fn numbered(&self, ledger: &Ledger) -> LedgerNo {
+        LedgerNo(self.ledgers.write().unwrap().number(ledger.clone()))
+    }
+
+    /// No ledger yet.
+    pub(super) fn nothing(&self) -> LedgerNo {
+        self.numbered(&Ledger::default())
     }
 
     /// A ledger with what is listed at a step of the rotation.
-    pub(super) fn running(&self, step: usize) -> Known<Ledger> {
+    pub(super) fn running(&self, step: u8) -> LedgerNo {
         let mut ring = self.ring(Ledger::default());
         ring.heard(&source("s"), &reading(step, [true; 2]), at(0))
             .unwrap();
-        Known::new(ring.into_ledger())
+        self.numbered(ring.ledger())
+    }
+
+    /// A replica that starts with a ledger.
+    pub(super) fn start(&self, ledger: LedgerNo) -> NodeNo {
+        let ring = self.ring(Ledger::clone(&self.ledger(ledger)));
+        self.settled(ring, 0)
     }
 
     fn ring(&self, ledger: Ledger) -> Ring {
-        let rules = Rules::new(TICK * i32::from(RETENTION));
+        // Stamps of one tick may be a few milliseconds apart.
+        let rules = Rules::new(TICK * i32::from(self.retention) - SignedDuration::from_mins(1));
         Ring::new(rules, [(source("s"), self.confirmation)], ledger)
     }
 
+    /// A ring after all that is due was done.
+    fn settled(&self, mut ring: Ring, time: u8) -> NodeNo {
+        let key_set = ring.key_set(at(time));
+        let has = |name: &str| key_set.keys.iter().find(|published| published.key == key(name));
+        let bits = |is: fn(&KeyState) -> bool| {
+            let named = (0..)
+                .zip(KEYS)
+                .filter(|(_, name)| has(name).is_some_and(|found| is(&found.state)));
+            named.map(|(bit, _)| 1 << bit).sum()
+        };
+        let body = (
+            key_set
+                .keys
+                .iter()
+                .map(|published| published.key.jwk().to_owned())
+                .collect(),
+            key_set.revoked_until.is_some(),
+        );
+        let is_known = |name: &str| ring.ledger().entry(key(name).id()).is_some();
+        let known = (0..).zip(KEYS).filter(|(_, name)| is_known(name));
+        let facts = Facts {
+            remembered: known.map(|(bit, _)| 1 << bit).sum(),
+            published: bits(|_| true),
+            listed: bits(|state| *state == KeyState::Listed),
+            body: self.bodies.write().unwrap().number(body),
+            ledger: self.numbered(ring.ledger()),
+        };
+        NodeNo(self.nodes.write().unwrap().number(Node { ring, facts }))
+    }
+
     /// What a replica is after a deed; `None` where it is denied.
-    pub(super) fn after(&self, node: &Known<Node>, time: u8, deed: Deed) -> Option<Known<Node>> {
-        let asked = (node.clone(), time, deed);
-        if let Some(known) = self.done.lock().unwrap().get(&asked) {
-            return known.clone();
+    pub(super) fn after(&self, node: NodeNo, time: u8, deed: Deed) -> Option<NodeNo> {
+        let NodeNo(number) = node;
+        let asked = u64::from(number) | u64::from(time) << 16 | deed.packed() << 24;
+        if let Some(known) = self.done.read().unwrap().get(&asked) {
+            return *known;
         }
-        let mut ring = node.is.ring.clone();
-        let allowed = match &asked.2 {
+        let mut ring = self.nodes.read().unwrap().get(number).ring.clone();
+        let allowed = match deed {
             Deed::Waits => true,
             Deed::Reads(step, answered) => {
                 // Refused where no server answered, or only with what is revoked.
-                let _ = ring.heard(&source("s"), &reading(*step, *answered), at(time));
+                let _ = ring.heard(&source("s"), &reading(step, answered), at(time));
                 true
             }
             Deed::Adopts(store) => {
-                ring.adopt_by(&store.is, self.rule, at(time));
+                ring.adopt_by(&self.ledger(store), self.rule, at(time));
                 true
             }
             Deed::Starts(ledger) => {
-                ring = self.ring(Ledger::clone(&ledger.is));
+                ring = self.ring(Ledger::clone(&self.ledger(ledger)));
                 true
             }
             Deed::Revokes => ring
                 .revoke(key(KEYS[0]).kid(), "ops", "leaked", false, at(time))
                 .is_ok(),
         };
-        let after = allowed.then(|| Known::new(Node::new(ring, time)));
-        self.done.lock().unwrap().insert(asked, after.clone());
+        let after = allowed.then(|| self.settled(ring, time));
+        self.done.write().unwrap().insert(asked, after);
         after
     }
 
     /// Whether a ledger has something to write to the store.
-    pub(super) fn adds(&self, ledger: &Known<Ledger>, store: &Known<Ledger>) -> bool {
-        let asked = [ledger.clone(), store.clone()];
-        let merged = || store.is.merge_by(&ledger.is, self.rule) != *store.is;
-        *self.adds.lock().unwrap().entry(asked).or_insert_with(merged)
+    pub(super) fn adds(&self, ledger: LedgerNo, store: LedgerNo) -> bool {
+        if ledger == store {
+            return false;
+        }
+        let asked = u64::from(ledger.0) | u64::from(store.0) << 16;
+        if let Some(known) = self.adds.read().unwrap().get(&asked) {
+            return *known;
+        }
+        let (ours, theirs) = (self.ledger(ledger), self.ledger(store));
+        let adds = theirs.merge_by(&ours, self.rule) != *theirs;
+        self.adds.write().unwrap().insert(asked, adds);
+        adds
     }
 }
 
@@ -219,11 +286,10 @@ fn at(time: u8) -> Timestamp {
     Timestamp::from_second(1_767_225_600).unwrap() + TICK * i32::from(time)
 }
 
-fn reading(step: usize, answered: [bool; 2]) -> Listing {
+fn reading(step: u8, answered: [bool; 2]) -> Listing {
     let lists = |server: usize| -> Vec<PublicKey> {
-        let has = (0..)
-            .zip(KEYS)
-            .filter(|(bit, _)| ROTATION[step][server] & (1 << bit) != 0);
+        let listed = ROTATION[usize::from(step)][server];
+        let has = (0..).zip(KEYS).filter(|(bit, _)| listed & (1 << bit) != 0);
         has.map(|(_, name)| key(name)).collect()
     };
     let endpoint = |server: usize| EndpointReading {
