@@ -1,6 +1,6 @@
 //! What is told of the endpoints of a source: which there are, which are silent and why, each once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,11 +21,11 @@ impl Endpoints {
     /// Logs what changed.
     pub(super) fn surveyed(&mut self, issuer: &str, source: &str, survey: &Survey, now: Timestamp) {
         self.listed(issuer, source, survey, now);
-        let names = survey.endpoints.iter().map(|asked| Arc::clone(&asked.endpoint));
         let mut before = std::mem::take(&mut self.each);
-        let now_there: Vec<_> = names.collect();
-        if !now_there.iter().eq(before.keys()) && !now_there.is_empty() {
-            let endpoints = now_there.join(", ");
+        let names: BTreeSet<_> = survey.endpoints.iter().map(|asked| &asked.endpoint).collect();
+        if !names.is_empty() && !names.iter().copied().eq(before.keys()) {
+            let endpoints = survey.endpoints.iter().map(|asked| &*asked.endpoint);
+            let endpoints = endpoints.collect::<Vec<_>>().join(", ");
             tracing::info!(
                 issuer,
                 source,

@@ -201,7 +201,8 @@ impl Replica {
         loop {
             let mine = published.borrow_and_update().clone();
             let step = link.tracker.next(&mine, Instant::now());
-            self.status().tracked(link.tracker.behind_since(), link.tracker.agreed());
+            self.status()
+                .tracked(link.tracker.behind_since(), link.tracker.agreed());
             let news = match step {
                 Step::Rest(wait) => {
                     tokio::select! {

@@ -8,6 +8,7 @@ mod answers;
 mod bodies;
 mod certificates;
 mod connections;
+mod endpoint_faults;
 mod endpoints;
 mod exchanges;
 mod files;
@@ -18,6 +19,7 @@ mod world;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -44,8 +46,16 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Services at a time, of each test.
 const AT_ONCE: usize = 4;
 
-/// Plays them all, some at a time, and tells of all that went wrong.
 fn play(faults: Vec<Fault>) {
+    at_once(faults, |fault| fault.name, played);
+}
+
+/// Plays them all, some at a time, and tells of all that went wrong.
+fn at_once<T: Send>(
+    faults: Vec<T>,
+    name: fn(&T) -> &'static str,
+    played: impl AsyncFn(T) -> Result<(), String> + Sync,
+) {
     let count = faults.len();
     let (faults, failed) = (Mutex::new(faults), Mutex::new(String::new()));
     std::thread::scope(|scope| {
@@ -55,7 +65,7 @@ fn play(faults: Vec<Fault>) {
                     let Some(fault) = faults.lock().expect("no panic").pop() else {
                         return;
                     };
-                    let name = fault.name;
+                    let name = name(&fault);
                     let played = catch_unwind(AssertUnwindSafe(|| {
                         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                         runtime.expect("a runtime").block_on(played(fault))
@@ -154,7 +164,7 @@ const DOCUMENTS: [&str; 2] = ["/prod/.well-known/openid-configuration", "/prod/j
 /// The real binary with one issuer. Ends when it is dropped.
 struct Service {
     child: Child,
-    log: std::path::PathBuf,
+    log: PathBuf,
     http: Http,
 }
 
@@ -165,15 +175,16 @@ impl Service {
 
     /// The same, with nothing but these in its environment.
     fn start_with(world: &World, source: Which, environment: &[(&str, String)]) -> Self {
+        let issuer = json!({ "issuer": ISSUER, "refresh": "1s", "sources": world.sources(source) });
+        Self::run(&world.path("state"), &issuer, environment)
+    }
+
+    /// With this issuer, and all its files in this folder.
+    fn run(folder: &Path, issuer: &serde_json::Value, environment: &[(&str, String)]) -> Self {
         let any = json!({ "address": "127.0.0.1:0" });
-        let config = json!({
-            "issuers": [{ "issuer": ISSUER, "refresh": "1s", "sources": world.sources(source) }],
-            "listeners": [any],
-            "admin": any,
-            "stateDir": world.path("state"),
-        });
-        std::fs::create_dir_all(world.path("state")).expect("a folder");
-        let (file, log) = (world.path("state/config.yaml"), world.path("state/log"));
+        let config = json!({ "issuers": [issuer], "listeners": [any], "admin": any, "stateDir": folder });
+        std::fs::create_dir_all(folder).expect("a folder");
+        let (file, log) = (folder.join("config.yaml"), folder.join("log"));
         std::fs::write(&file, config.to_string()).expect("a file");
         let child = Command::new(env!("CARGO_BIN_EXE_oidc-issuer"))
             .args([

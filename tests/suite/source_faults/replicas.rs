@@ -29,6 +29,7 @@ pub(super) struct Replicas {
 pub(super) struct Jwks {
     shared: String,
     own: Vec<String>,
+    foreign: String,
 }
 
 impl Jwks {
@@ -36,12 +37,18 @@ impl Jwks {
         Self {
             shared: jwk(),
             own: (0..3).map(|_| jwk()).collect(),
+            foreign: jwk(),
         }
     }
 
     /// What this replica lists: the key that all have, and its own.
     pub(super) fn of(&self, replica: usize) -> String {
         format!("{{\"keys\":[{},{}]}}", self.shared, self.own[replica])
+    }
+
+    /// A set of which no key is known.
+    pub(super) fn foreign(&self) -> String {
+        format!("{{\"keys\":[{}]}}", self.foreign)
     }
 
     pub(super) fn shared(&self) -> String {
@@ -142,6 +149,18 @@ impl Replicas {
 
     pub(super) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.address.port)
+    }
+
+    /// An issuer that is read from here, and its `confirmation`.
+    pub(super) fn issuer(&self, confirmation: u32) -> serde_json::Value {
+        let source = json!({ "apiServer": {
+            "server": self.url(),
+            "caFile": self.path("ca.crt"),
+            "tokenFile": self.path("token"),
+            "endpoints": true,
+            "timeout": "1s",
+        } });
+        json!({ "issuer": ISSUER, "refresh": "1s", "confirmation": confirmation, "sources": [source] })
     }
 
     pub(super) fn settings(&self) -> SourceSettings {
