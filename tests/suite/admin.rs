@@ -187,34 +187,3 @@ async fn metrics_are_in_the_text_format_of_prometheus() {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "text/plain; version=0.0.4");
     assert!(answer.body.starts_with("# HELP oidc_issuer_"), "{}", answer.body);
 }
-
-/// With a real program: left out of the quick run, as everything under `real::` is.
-mod real {
-    use std::fs;
-
-    use crate::real::programs::Programs;
-
-    #[test]
-    fn the_alerts_in_the_documentation_are_valid_rules() {
-        let Some(programs) = Programs::find(&["promtool"]) else {
-            return;
-        };
-        let page = include_str!("../../docs/metrics.md");
-        let (_, rest) = page.split_once("```yaml\n").unwrap();
-        let (rules, _) = rest.split_once("```").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("rules.yml");
-        fs::write(&file, rules).unwrap();
-        let output = programs
-            .command("promtool")
-            .args(["check", "rules", "--lint-fatal"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-}

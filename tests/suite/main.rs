@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod documents;

@@ -1,6 +1,7 @@
 //! A real Prometheus reads what the admin listener exports.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -86,6 +87,31 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
         "{}",
         String::from_utf8_lossy(&said)
     );
+}
+
+#[test]
+fn prometheus_takes_the_alerts_and_each_fires_when_it_should() {
+    let Some(programs) = Programs::find(&["promtool"]) else {
+        return;
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
+    for (command, file) in [
+        (&["check", "rules", "--lint-fatal"][..], "alerts.yaml"),
+        (&["test", "rules"], "alerts.test.yaml"),
+    ] {
+        let output = programs
+            .command("promtool")
+            .args(command)
+            .arg(folder.join(file))
+            .output()
+            .expect("promtool runs");
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
 }
 
 /// A service that has been asked, so that every kind of metric has a sample.
