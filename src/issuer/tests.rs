@@ -1,6 +1,7 @@
 mod operators;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -127,6 +128,16 @@ impl House {
         listing.keys.iter().map(|key| key.kid().to_owned()).collect()
     }
 
+    /// Good reads of the first source.
+    fn reads(&self) -> f64 {
+        let metrics = self.shared.metrics.render().unwrap();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("oidc_issuer_source_reads_total{"))
+            .unwrap();
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+
     async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !holds() {
@@ -191,18 +202,53 @@ async fn the_same_listing_leaves_the_same_publication() {
     let _issuers = house.start(vec![house.issuer(A, "*.pem")]);
     house.until_kids(A, &[&kid]).await;
     let before = house.published(A).unwrap().unwrap();
-    let reads = || {
-        let metrics = house.shared.metrics.render().unwrap();
-        let line = metrics
-            .lines()
-            .find(|line| line.starts_with("oidc_issuer_source_reads_total{"))
-            .unwrap();
-        line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
-    };
-    let count = reads();
+    let count = house.reads();
     fs::write(house.file("foreign.pem"), "").unwrap();
-    house.until("it was read again", || reads() > count).await;
+    house.until("it was read again", || house.reads() > count).await;
     assert!(Arc::ptr_eq(&before, &house.published(A).unwrap().unwrap()));
+}
+
+#[tokio::test]
+async fn a_refresh_that_finds_nothing_new_writes_nothing_and_makes_no_new_publication() {
+    let mut house = House::new();
+    let ledgers = house.file("ledgers");
+    let (stores, shared_writes) = Stores::faked(&ledgers, A);
+    house.shared.stores = stores;
+    let kid = house.key("1.pem");
+    let settings = IssuerSettings {
+        refresh: SignedDuration::from_millis(100),
+        ..house.issuer(A, "*.pem")
+    };
+    let issuers = house.start(vec![settings]);
+    house.until_kids(A, &[&kid]).await;
+    house.until("it is written", || shared_writes() == 1).await;
+
+    let before = house.published(A).unwrap().unwrap();
+    let on_disk = || -> Vec<_> {
+        let files = fs::read_dir(&ledgers).unwrap().map(|entry| entry.unwrap());
+        let seen = files.map(|file| {
+            let about = file.metadata().unwrap();
+            (file.file_name(), about.ino(), about.modified().unwrap())
+        });
+        seen.collect()
+    };
+    let (files, reads) = (on_disk(), house.reads());
+    assert!(!files.is_empty());
+    house
+        .until("it was read again and again", || house.reads() >= reads + 5.0)
+        .await;
+    assert!(Arc::ptr_eq(&before, &house.published(A).unwrap().unwrap()));
+    assert_eq!(shared_writes(), 1);
+    assert_eq!(on_disk(), files);
+
+    // The same measure notices a change.
+    house.key("2.pem");
+    house
+        .until("the change is written", || shared_writes() == 2)
+        .await;
+    assert!(!Arc::ptr_eq(&before, &house.published(A).unwrap().unwrap()));
+    assert_ne!(on_disk(), files);
+    issuers.shutdown().await;
 }
 
 #[tokio::test]
@@ -244,6 +290,53 @@ async fn an_issuer_whose_sources_change_keeps_its_ledger() {
     );
     house.until_retained(&old).await;
     assert_eq!(house.kids(A), [new, old]);
+}
+
+#[tokio::test]
+async fn a_raised_retention_does_not_give_a_kid_back_to_the_key_that_had_it_before() {
+    let house = House::new();
+    let keep = house.key("keep.pem");
+    let named = |draft: &str| {
+        house.key(draft);
+        let key = parse_file(&fs::read(house.file(draft)).unwrap())
+            .unwrap()
+            .keys
+            .remove(0);
+        key.jwk().replace(key.kid(), "same")
+    };
+    let (first, second) = (named("first"), named("second"));
+    let list = |jwk: &str| {
+        fs::write(house.file("draft"), format!("{{\"keys\":[{jwk}]}}")).unwrap();
+        fs::rename(house.file("draft"), house.file("named.json")).unwrap();
+    };
+    let publishes = |jwk: &str| {
+        let Ok(Some(publication)) = house.published(A) else {
+            return false;
+        };
+        String::from_utf8_lossy(&publication.jwks.identity.body).contains(jwk)
+    };
+    let mut settings = house.issuer(A, "*.pem");
+    settings.sources.extend(house.issuer(A, "named.json").sources);
+    let mut issuers = house.start(vec![settings.clone()]);
+    list(&first);
+    house.until_kids(A, &[&keep, "same"]).await;
+    // Where it stood, another key stands: the kid is taken until its retention is over.
+    list(&second);
+    house.until_retained("same").await;
+    house.pass(SignedDuration::from_hours(50));
+    house.key("more.pem");
+    house
+        .until("the second key is published", || publishes(&second))
+        .await;
+
+    settings.rules.retention = SignedDuration::from_hours(1000);
+    issuers.apply(vec![settings]).await;
+    let last = house.key("last.pem");
+    house
+        .until("it was read since", || house.kids(A).contains(&last))
+        .await;
+    assert!(publishes(&second) && !publishes(&first));
+    issuers.shutdown().await;
 }
 
 #[tokio::test]

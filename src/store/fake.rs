@@ -1,6 +1,7 @@
 //! Ledgers for the tests of this room.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -8,6 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 
+use super::copy::LocalCopy;
+use super::shared::Shared;
+use super::shared::fake::Fake;
+use super::{Replica, StoreSettings, Stores};
 use crate::key::{PublicKey, parse_jwks};
 use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
 
@@ -30,6 +35,31 @@ pub(super) fn ledger(names: &[&str]) -> Ledger {
     ring.heard(&source, &listing, now).unwrap();
     ring.key_set(now);
     ring.into_ledger()
+}
+
+impl Stores {
+    /// Ledgers that are kept in a folder and, that of this issuer, in a store in memory besides; and how often that store
+    /// was written.
+    pub(crate) fn faked(folder: &Path, issuer: &str) -> (Self, impl Fn() -> u32 + use<>) {
+        let settings = StoreSettings::File {
+            folder: folder.to_owned(),
+        };
+        let stores = Self::open(settings).unwrap();
+        let shared = Fake::default();
+        let local = stores.0.folder.as_ref().map(|folder| folder.ledger(issuer));
+        let replica = Replica::new(
+            issuer,
+            local.map(LocalCopy::new),
+            Some(Shared::Fake(shared.clone())),
+        );
+        stores
+            .0
+            .replicas
+            .lock()
+            .unwrap()
+            .insert(issuer.to_owned(), replica);
+        (stores, move || shared.now().writes)
+    }
 }
 
 /// Its document.
