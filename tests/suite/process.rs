@@ -1,6 +1,7 @@
 //! The real binary as a process: how it starts, reloads and ends, and what its commands answer.
 
 mod commands;
+mod confirmation;
 mod help;
 mod kill;
 mod ledgers;
