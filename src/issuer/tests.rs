@@ -331,9 +331,9 @@ async fn a_raised_retention_does_not_give_a_kid_back_to_the_key_that_had_it_befo
 
     settings.rules.retention = SignedDuration::from_hours(1000);
     issuers.apply(vec![settings]).await;
-    let last = house.key("last.pem");
+    let newest = house.key("newest.pem");
     house
-        .until("it was read since", || house.kids(A).contains(&last))
+        .until("it was read since", || house.kids(A).contains(&newest))
         .await;
     assert!(publishes(&second) && !publishes(&first));
     issuers.shutdown().await;
