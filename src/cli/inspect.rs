@@ -2,6 +2,7 @@
 
 mod findings;
 mod found;
+mod replica;
 mod subject;
 mod table;
 mod token;
@@ -43,6 +44,10 @@ pub(super) struct InspectArgs {
     /// Run the credential plugin that a kubeconfig names (`exec`)
     #[arg(long)]
     allow_exec: bool,
+
+    /// Ask every replica of the API server, at the addresses that the cluster lists; in a pod the default
+    #[arg(long)]
+    endpoints: bool,
 
     /// The CA that must have signed the source's certificate, PEM
     #[arg(long, value_name = "FILE")]
@@ -105,6 +110,7 @@ fn subjects(args: &InspectArgs) -> Result<Vec<Subject>, Failure> {
             kubeconfig,
             context: args.context.clone(),
             allow_exec: args.allow_exec,
+            endpoints: args.endpoints.then_some(true),
             ca_file: args.source_ca.clone(),
             ..ApiServerSettings::default()
         })

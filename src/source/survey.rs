@@ -18,6 +18,8 @@ pub struct Survey {
 pub struct Surveyed {
     /// Which one: `10.0.0.1:6443`.
     pub endpoint: Arc<str>,
+    /// The issuer that it names, where it was read.
+    pub issuer: Option<String>,
     /// Why it is silent, if it is.
     pub failure: Option<ReadError>,
 }

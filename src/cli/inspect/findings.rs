@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::found::Found;
+use super::replica::Replica;
 use super::subject::Subject;
 use super::token::Token;
 use crate::key::{KeyId, Quarantined};
@@ -22,6 +23,8 @@ pub(super) struct Findings {
     pub(super) keys: Vec<Found>,
     pub(super) quarantined: Vec<Quarantined>,
     pub(super) failed: Vec<Failed>,
+    /// The replicas of an API server, where each was asked.
+    pub(super) replicas: Vec<Replica>,
     pub(super) token: Option<Token>,
 }
 
@@ -42,7 +45,15 @@ impl Findings {
         let rules = Rules::new(SignedDuration::ZERO);
         let mut ring = Ring::new(rules, ids, Ledger::default());
         for subject in &subjects {
-            let listing = match Source::new(&subject.settings).read().await {
+            let mut source = Source::new(&subject.settings);
+            let read = source.read().await;
+            if let Some(survey) = source.survey() {
+                findings.replicas.extend(Replica::all(survey, read.as_ref().ok()));
+                if let Some(error) = &survey.unlisted {
+                    findings.fail(&subject.name, error);
+                }
+            }
+            let listing = match read {
                 Ok(listing) => listing,
                 Err(error) => {
                     findings.fail(&subject.name, &error);
@@ -111,8 +122,15 @@ impl Findings {
             "quarantined": quarantined,
             "failed": failed,
         });
-        if let (Some(token), Some(all)) = (&self.token, all.as_object_mut()) {
-            all.insert("token".to_owned(), token.to_json());
+        let replicas = || self.replicas.iter().map(Replica::to_json).collect();
+        let further = [
+            ("endpoints", (!self.replicas.is_empty()).then(replicas)),
+            ("token", self.token.as_ref().map(Token::to_json)),
+        ];
+        for (name, value) in further {
+            if let (Some(value), Some(all)) = (value, all.as_object_mut()) {
+                all.insert(name.to_owned(), value);
+            }
         }
         all
     }

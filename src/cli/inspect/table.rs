@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::findings::Findings;
 use super::found::Found;
+use super::replica;
 
 pub(super) struct Table<'a>(pub(super) &'a Findings);
 
@@ -28,6 +29,7 @@ impl fmt::Display for Table<'_> {
                 }
             }
         }
+        write!(f, "{}", replica::Table(&findings.replicas))?;
         if let Some(issuer) = &findings.issuer {
             writeln!(f, "\nThe source names the issuer {issuer}.")?;
         }

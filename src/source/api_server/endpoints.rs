@@ -193,6 +193,7 @@ impl Surveyed {
     fn of(answer: &Answered) -> Self {
         Self {
             endpoint: Arc::clone(&answer.endpoint),
+            issuer: answer.documents.as_ref().ok().map(|said| said.issuer.clone()),
             failure: answer.documents.as_ref().err().cloned(),
         }
     }

@@ -11,6 +11,7 @@ use super::ISSUER;
 use super::replicas::Replicas;
 use super::server::{End, Reply, Server, Transport, ok, response};
 use super::world::discovery;
+use crate::real::service::run;
 
 /// The requests since the last time, by path.
 fn seen(server: &Server) -> Vec<String> {
@@ -335,6 +336,50 @@ async fn each_endpoint_is_checked_for_the_name_that_every_api_server_has() {
         error.contains("not valid for the name kubernetes.default.svc"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn inspect_tells_in_what_the_replicas_differ() {
+    let replicas = Replicas::new().await;
+    let kubeconfig = replicas.kubeconfig();
+    let inspect = async |further: &'static [&'static str]| {
+        let kubeconfig = kubeconfig.clone();
+        let inspected = tokio::task::spawn_blocking(move || {
+            run(&[&["inspect", "--endpoints", "--kubeconfig", &kubeconfig], further].concat())
+        });
+        let output = inspected.await.unwrap();
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        output.stdout
+    };
+    replicas.serve(1, |server| {
+        server.discovery = Reply::Whole(ok(discovery("https://foreign.example")));
+    });
+    replicas.serve(2, |server| server.transport = Transport::Down);
+    let table = inspect(&[]).await;
+    let [first, second, third] = [0, 1, 2].map(|replica| replicas.name(replica));
+    for said in [
+        format!("{first}: issuer {ISSUER}, keys "),
+        format!("{second}: issuer https://foreign.example, keys "),
+        format!("{third}: not read: https://{third}/: connection refused"),
+    ] {
+        assert!(table.contains(&said), "{said}: {table}");
+    }
+    let shown: serde_json::Value = serde_json::from_str(&inspect(&["--output", "json"]).await).unwrap();
+    let endpoints = shown["endpoints"].as_array().unwrap();
+    assert_eq!(endpoints.len(), 3);
+    assert_eq!(endpoints[0]["kids"].as_array().unwrap().len(), 2);
+    assert_eq!(endpoints[1]["issuer"], "https://foreign.example");
+    assert!(endpoints[2]["failed"].is_string());
+
+    replicas.heal();
+    for replica in 0..3 {
+        replicas.serve(replica, |server| {
+            server.jwks = Reply::Whole(ok(replicas.jwks.shared()));
+        });
+    }
+    let table = inspect(&[]).await;
+    let same = format!("All replicas say the same (3): {first}, {second}, {third}.");
+    assert!(table.contains(&same), "{table}");
 }
 
 #[tokio::test]

@@ -163,6 +163,22 @@ impl Replicas {
         json!({ "issuer": ISSUER, "refresh": "1s", "confirmation": confirmation, "sources": [source] })
     }
 
+    /// Writes a kubeconfig, and tells where.
+    pub(super) fn kubeconfig(&self) -> String {
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "a",
+            "contexts": [{ "name": "a", "context": { "cluster": "c", "user": "u" } }],
+            "clusters": [{ "name": "c", "cluster": { "server": self.url(), "certificate-authority": "ca.crt" } }],
+            "users": [{ "name": "u", "user": { "tokenFile": "token" } }],
+        });
+        let path = self.path("kubeconfig");
+        // JSON is YAML.
+        std::fs::write(&path, config.to_string()).expect("a file");
+        path.to_str().expect("a path").to_owned()
+    }
+
     pub(super) fn settings(&self) -> SourceSettings {
         SourceSettings::ApiServer(ApiServerSettings {
             server: Some(self.url()),
