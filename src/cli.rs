@@ -8,6 +8,7 @@ mod config;
 mod flags;
 mod health;
 mod inspect;
+mod keys;
 mod logging;
 mod output;
 mod reload;
@@ -45,6 +46,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Token(token::TokenArgs),
     Inspect(inspect::InspectArgs),
+    Keys(keys::KeysArgs),
     Config(config::ConfigArgs),
     Health(health::HealthArgs),
     Completions(complete::CompletionsArgs),
@@ -66,7 +68,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if !matches!(cli.command, Command::Serve(_))
+    if !matches!(cli.command, Command::Serve(_) | Command::Keys(_))
         && let Err(failure) = logging::start_if_asked(&cli.logging)
     {
         return failure.tell();
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args, cli.logging),
         Command::Token(args) => token::run(args, cli.logging),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Keys(args) => keys::run(args, &cli.logging),
         Command::Config(args) => config::run(args, cli.logging),
         Command::Health(args) => health::run(args),
         Command::Completions(args) => complete::run(&args),

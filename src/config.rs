@@ -3,6 +3,7 @@
 //! The file is read into a tree first, and the flags and variables that override it are laid over that tree,
 //! so that everything is judged by one set of rules, and every problem is reported at once.
 
+mod control;
 mod duration;
 mod fields;
 mod issuers;
@@ -26,6 +27,7 @@ use self::problem::Report;
 pub use self::problem::{Problem, Problems};
 use self::sources::Folders;
 use self::tree::{Node, Value};
+use crate::control::ControlSettings;
 use crate::edge::{Limits, ListenerSettings, TlsSettings};
 use crate::issuer::IssuerSettings;
 use crate::publication;
@@ -43,6 +45,10 @@ pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
     /// The admin listener.
     pub admin: SocketAddr,
+    /// Where operators' commands are taken beside the socket in the state folder.
+    pub control: Option<ControlSettings>,
+    /// The file that a line is appended to for each command.
+    pub audit: Option<PathBuf>,
     /// The state folder.
     pub state_dir: PathBuf,
     /// What is logged, and how.
@@ -78,6 +84,8 @@ impl Settings {
             ("store", self.store != new.store),
             ("listeners", self.listeners != new.listeners),
             ("admin.address", self.admin != new.admin),
+            ("control", self.control != new.control),
+            ("audit.file", self.audit != new.audit),
             ("stateDir", self.state_dir != new.state_dir),
             ("limits", self.limits != new.limits),
             ("logging.format", self.logging.format != new.logging.format),
@@ -222,6 +230,8 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
     let store = store::read(&root, folders);
     let listeners = listeners::read(&root, folders);
     let admin = listeners::admin(&root, listeners.as_deref().unwrap_or_default());
+    let control = control::read(&root, folders, admin, listeners.as_deref().unwrap_or_default());
+    let audit = control::audit(&root, folders);
     let logging = logging(&root);
     let limits = limits::read(&root);
     Some(Settings {
@@ -229,6 +239,8 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
         store: store?,
         listeners: listeners?,
         admin: admin?,
+        control: control.map(Some).or(None)?,
+        audit: audit.map(Some).or(None)?,
         state_dir: state_dir?,
         logging: logging?,
         limits: limits?,

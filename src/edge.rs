@@ -40,6 +40,7 @@ pub use error::EdgeError;
 pub use limits::Limits;
 pub(crate) use listener::listen;
 pub use router::{Body, Router};
+pub(crate) use tls::certified;
 pub use tls::check_certificate;
 
 /// One listener of the edge.

@@ -13,6 +13,7 @@
 //! | [`issuer`] | one issuer's task: owns its state and ties the above together |
 //! | [`edge`] | HTTPS, TLS material, limits, router: all that faces the internet |
 //! | [`admin`] | metrics, health: on a listener of its own |
+//! | [`control`] | operators' commands: on a socket in the state folder, or over mutual TLS |
 //! | [`config`] | what an operator writes → validated settings; every error names the field |
 //! | [`cli`] | one file per command |
 
@@ -21,6 +22,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod edge;
 pub mod issuer;
 pub mod key;

@@ -10,6 +10,7 @@ use prometheus::{Registry, TextEncoder};
 
 mod build;
 mod config;
+mod control;
 mod edge;
 mod family;
 mod issuer;
@@ -35,6 +36,7 @@ struct Inner {
     registry: Registry,
     edge: EdgeMetrics,
     config: config::ConfigMetrics,
+    control: control::ControlMetrics,
     issuers: issuer::Issuers,
     started: Timestamp,
 }
@@ -47,6 +49,7 @@ impl Metrics {
         Self(Arc::new(Inner {
             edge: EdgeMetrics::register(&registry),
             config: config::ConfigMetrics::register(&registry),
+            control: control::ControlMetrics::register(&registry),
             issuers: issuer::Issuers::default(),
             started,
             registry,
@@ -81,6 +84,16 @@ impl Metrics {
     /// A reload was refused; the configuration before it stays in force.
     pub fn config_refused(&self) {
         self.0.config.refused();
+    }
+
+    /// An operator gave a command; `result` is `done`, `denied` or `failed`.
+    pub fn control(&self, command: &str, result: &str) {
+        self.0.control.command(command, result);
+    }
+
+    /// A command could not be written to the audit file.
+    pub fn audit_failed(&self) {
+        self.0.control.audit_failed();
     }
 
     /// The text exposition format 0.0.4, whose media type is [`TEXT_FORMAT`].

@@ -1,6 +1,7 @@
 //! Adapters that keep ledgers: what must outlive the process.
 
 mod copy;
+mod direct;
 #[cfg(test)]
 mod fake;
 mod file;
@@ -15,6 +16,7 @@ mod tracker;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use direct::{AmendError, Change, amend, issuers_in};
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};

@@ -62,19 +62,28 @@ pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Fa
 fn check_certificates(settings: &Settings) -> Result<(), Failure> {
     let now = Clock::system().now();
     let mut wrong = Vec::new();
-    for listener in &settings.listeners {
-        if let Some(TlsSettings::Files { cert, key }) = &listener.tls {
-            match check_certificate(cert, key, now) {
-                Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", cert.display())),
-                Ok(None) => {}
-                Err(EdgeError::Unreadable { path, error }) if error.kind() == io::ErrorKind::NotFound => {
-                    output::complain(format_args!(
-                        "warning: {} is not on this machine: serve would not start here",
-                        path.display()
-                    ));
-                }
-                Err(error) => wrong.push(error.to_string()),
+    let of_listeners = settings
+        .listeners
+        .iter()
+        .filter_map(|listener| match &listener.tls {
+            Some(TlsSettings::Files { cert, key }) => Some((cert, key)),
+            _ => None,
+        });
+    let of_control = settings
+        .control
+        .iter()
+        .map(|control| (&control.cert, &control.key));
+    for (cert, key) in of_listeners.chain(of_control) {
+        match check_certificate(cert, key, now) {
+            Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", cert.display())),
+            Ok(None) => {}
+            Err(EdgeError::Unreadable { path, error }) if error.kind() == io::ErrorKind::NotFound => {
+                output::complain(format_args!(
+                    "warning: {} is not on this machine: serve would not start here",
+                    path.display()
+                ));
             }
+            Err(error) => wrong.push(error.to_string()),
         }
     }
     wrong.dedup();
@@ -121,6 +130,10 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "listens on {}", describe_listener(&listener))?;
         }
         writeln!(f, "metrics and health on {}", settings.admin)?;
+        if let Some(control) = &settings.control {
+            let (address, ca) = (control.address, control.client_ca.display());
+            writeln!(f, "commands on {address} for clients with a certificate of {ca}")?;
+        }
         writeln!(f, "ledgers in {}", describe_store(&settings.store))?;
         if settings.keeps_state() {
             writeln!(f, "state in {}", settings.state_dir.display())?;

@@ -106,6 +106,15 @@ impl SettingsArgs {
         }
     }
 
+    /// What `keys` needs to know.
+    pub(super) fn for_state(config: Option<PathBuf>, state_dir: Option<String>) -> Self {
+        Self {
+            config,
+            state_dir,
+            ..Self::default()
+        }
+    }
+
     /// The file given as an argument instead of by `--config`.
     pub(super) fn default_config(&mut self, file: Option<PathBuf>) {
         self.config = file.or(self.config.take());
@@ -169,6 +178,15 @@ impl Asked {
             Some(said) => config::parse_address(said),
             None if self.file.is_some() => Ok(self.load()?.admin),
             None => Ok(config::DEFAULT_ADMIN),
+        }
+    }
+
+    /// The state folder, likewise; and whether anything says which it is.
+    pub(super) fn state_dir(&self) -> Result<(PathBuf, bool), Problems> {
+        match &self.overlay.state_dir {
+            Some(said) => Ok((PathBuf::from(&said.value), true)),
+            None if self.file.is_some() => Ok((self.load()?.state_dir, true)),
+            None => Ok((self.state_dir.clone(), false)),
         }
     }
 

@@ -86,7 +86,7 @@ fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
 }
 
 /// Status and body of an HTTP/1.1 response.
-fn parse(answer: &str) -> Option<(u16, String)> {
+pub(super) fn parse(answer: &str) -> Option<(u16, String)> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let mut words = head.strip_prefix("HTTP/1.")?.split(' ');
     let code = words.nth(1)?.parse().ok()?;

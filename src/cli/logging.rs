@@ -114,7 +114,8 @@ fn filter(level: &str) -> EnvFilter {
         _ if bare => format!("warn,oidc_issuer={level}"),
         _ => level.to_owned(),
     };
-    EnvFilter::new(directives)
+    // What operators did is shown whatever else is not.
+    EnvFilter::new(directives + ",audit=info")
 }
 
 #[cfg(test)]
@@ -123,8 +124,12 @@ mod tests {
 
     #[test]
     fn a_bare_level_is_that_of_the_service_itself() {
-        assert_eq!(filter("debug").to_string(), "oidc_issuer=debug,warn");
-        assert_eq!(filter("error").to_string(), "error");
-        assert_eq!(filter("info,kube=debug").to_string(), "kube=debug,info");
+        assert_eq!(filter("debug").to_string(), "oidc_issuer=debug,audit=info,warn");
+        assert_eq!(filter("error").to_string(), "audit=info,error");
+        assert_eq!(
+            filter("info,kube=debug").to_string(),
+            "audit=info,kube=debug,info"
+        );
+        assert_eq!(filter("off,audit=off").to_string(), "audit=info,off");
     }
 }

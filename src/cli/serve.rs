@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use super::flags::{Asked, SettingsArgs};
 use super::logging::{self, Level, LoggingArgs};
 use super::reload::{Reloader, Watch};
+use super::state::StateError;
 use super::{Failure, output, state, welcome};
 use crate::admin::{self, AdminState, Readiness};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::edge::{Edge, TlsSettings};
+use crate::control::{Audit, Control, ControlState};
+use crate::edge::{Edge, EdgeError, TlsSettings};
 use crate::issuer::{Issuers, Shared};
 use crate::metrics::{Metrics, VERSION};
 use crate::store::{LockError, Stores};
@@ -43,17 +45,19 @@ pub(super) fn run(args: ServeArgs, logging: LoggingArgs) -> Result<ExitCode, Fai
     let settings = asked.load()?;
     let level = logging::start(&settings.logging);
     // Held until the process ends.
-    let _lock = settings
-        .keeps_state()
-        .then(|| state::lock(&settings.state_dir))
-        .transpose()
-        .map_err(Failure::failed)?;
+    let lock = state::lock(&settings.state_dir);
+    let (_lock, no_lock) = match lock {
+        Ok(lock) => (Some(lock), None),
+        Err(error) if settings.keeps_state() => return Err(Failure::failed(error)),
+        // Only the control socket would be in it.
+        Err(error) => (None, Some(error)),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the runtime cannot be started")
         .map_err(Failure::failed)?;
-    let ended = runtime.block_on(serve(asked, watch, settings, level, started));
+    let ended = runtime.block_on(serve(asked, watch, settings, level, started, no_lock));
     // A read of a file may hang (a network file system, an endless glob), and cannot be called off: it must not keep
     // the process.
     runtime.shutdown_background();
@@ -66,6 +70,7 @@ async fn serve(
     settings: Settings,
     level: Level,
     started: Instant,
+    no_lock: Option<StateError>,
 ) -> Result<ExitCode, Failure> {
     let signals = Signals::listen().map_err(Failure::failed)?;
     let clock = Clock::system();
@@ -76,15 +81,15 @@ async fn serve(
         &metrics,
         &clock,
     )
-    .map_err(|error| {
-        if error.is_configuration() {
-            Failure::usage(error)
-        } else {
-            Failure::failed(error)
-        }
-    })?;
+    .map_err(cannot_listen)?;
     let addresses = edge.addresses().map_err(Failure::failed)?;
     let admin_socket = admin::bind(settings.admin).map_err(Failure::failed)?;
+    let mut control = Control::default();
+    let control_address = settings
+        .control
+        .clone()
+        .map(|settings| control.listen(settings, &clock));
+    let control_address = control_address.transpose().map_err(cannot_listen)?;
 
     let catalog = Arc::new(Catalog::default());
     let shared = Shared {
@@ -103,10 +108,37 @@ async fn serve(
         started,
     };
     announce(&asked, &settings, &addresses, &admin_socket);
+    if let Some(address) = control_address {
+        tracing::info!(%address, "listening on {address} for commands over mutual TLS");
+    }
+    // Whoever publishes keys without taking commands is better than nobody.
+    let opened = match no_lock {
+        Some(error) => Err(error.to_string()),
+        None => control
+            .open(&settings.state_dir)
+            .map_err(|error| error.to_string()),
+    };
+    match opened {
+        Ok(path) => tracing::info!("commands are taken on {}", path.display()),
+        Err(error) => {
+            tracing::error!("there is no control socket, `oidc-issuer keys` cannot reach this: {error}");
+        }
+    }
+    let audit = Arc::new(Audit::new(settings.audit.clone()));
+    if let Err(error) = audit.check().await {
+        tracing::error!("{error}");
+    }
+    let control_state = ControlState {
+        desk: issuers.desk(),
+        audit,
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+    };
 
     let stop_edge = CancellationToken::new();
     let stop_admin = CancellationToken::new();
     let mut edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
+    let control = tokio::spawn(control.serve(control_state, stop_edge.clone()));
     let mut admin = tokio::spawn(admin::serve(
         admin_socket,
         admin_state,
@@ -130,6 +162,8 @@ async fn serve(
     readiness.close();
     stop_edge.cancel();
     let edge = edge.await;
+    // A panic in it is in the log, and costs nobody anything any more.
+    let _ = control.await;
     reloader.issuers.shutdown().await;
     stop_admin.cancel();
     let admin = admin.await;
@@ -138,6 +172,14 @@ async fn serve(
         .map_err(Failure::failed)?;
     tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+fn cannot_listen(error: EdgeError) -> Failure {
+    if error.is_configuration() {
+        Failure::usage(error)
+    } else {
+        Failure::failed(error)
+    }
 }
 
 fn cannot_keep(cause: &LockError) -> anyhow::Error {

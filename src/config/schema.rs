@@ -21,6 +21,8 @@ pub(super) static ROOT: Table = table(
         "store",
         "listeners",
         "admin",
+        "control",
+        "audit",
         "stateDir",
         "logging",
         "limits",
@@ -110,6 +112,9 @@ pub(super) static LISTENER: Table = table("listeners[]", &["address", "tls", "hs
 pub(super) static TLS: Table = table("listeners[].tls", &["certFile", "keyFile", "selfSigned"]);
 pub(super) static SELF_SIGNED: Table = table("listeners[].tls.selfSigned", &["names"]);
 pub(super) static ADMIN: Table = table("admin", &["address"]);
+pub(super) static CONTROL: Table = table("control", &["address", "tls", "clientCaFile"]);
+pub(super) static CONTROL_TLS: Table = table("control.tls", &["certFile", "keyFile"]);
+pub(super) static AUDIT: Table = table("audit", &["file"]);
 pub(super) static LOGGING: Table = table("logging", &["level", "format"]);
 pub(super) static LIMITS: Table = table(
     "limits",
@@ -146,6 +151,9 @@ pub(super) static TABLES: &[&Table] = &[
     &TLS,
     &SELF_SIGNED,
     &ADMIN,
+    &CONTROL,
+    &CONTROL_TLS,
+    &AUDIT,
     &LOGGING,
     &LIMITS,
 ];
@@ -210,7 +218,10 @@ mod tests {
     #[test]
     fn a_field_at_the_wrong_level_is_told_where_it_belongs() {
         let told = unknown_field("certFile", &LISTENER);
-        assert_eq!(told, "is no field here: it belongs to `listeners[].tls`");
+        assert_eq!(
+            told,
+            "is no field here: it belongs to `listeners[].tls` or `control.tls`"
+        );
         let told = unknown_field("stateDir", &ISSUER);
         assert_eq!(told, "is no field here: it belongs to the top level");
     }

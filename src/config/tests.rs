@@ -356,3 +356,32 @@ mod arbitrary {
         }
     }
 }
+
+#[test]
+fn the_control_listener_needs_an_address_a_certificate_and_a_ca_for_clients() {
+    const CONTROL: &str = "control: {address: ':9443', tls: {certFile: c, keyFile: k}, clientCaFile: ca}\n";
+    let settings = taken(&format!("{MINIMAL}{CONTROL}"));
+    let control = settings.control.clone().unwrap();
+    assert_eq!(control.address.to_string(), "[::]:9443");
+    assert_eq!(control.client_ca, Path::new("/etc/oidc-issuer/ca"));
+    assert_eq!(
+        settings.needing_restart(&taken(&format!("{MINIMAL}audit: {{file: a}}\n"))),
+        ["control", "audit.file"]
+    );
+    for (part, path, told) in [
+        (", clientCaFile: ca", "control", "anybody could revoke"),
+        (", tls: {certFile: c, keyFile: k}", "control", "no `tls`"),
+        (", keyFile: k", "control.tls", "no `keyFile`"),
+        ("address: ':9443', ", "control", "no `address`"),
+    ] {
+        assert_refused(&format!("{MINIMAL}{}", CONTROL.replace(part, "")), path, told);
+    }
+    let shared = |address: &str| format!("{MINIMAL}{}", CONTROL.replace(":9443", address));
+    assert_refused(&shared("127.0.0.1:9180"), "control.address", "admin listener");
+    assert_refused(
+        &shared("[::]:8443"),
+        "control.address",
+        "must not face the internet",
+    );
+    assert_refused(&format!("{MINIMAL}audit: {{}}\n"), "audit", "no `file`");
+}

@@ -36,6 +36,12 @@ pub fn check_certificate(cert: &Path, key: &Path, now: Timestamp) -> Result<Opti
     Ok(pair.doubt)
 }
 
+/// A certificate and its key, judged likewise: for a listener that is not of the edge.
+pub(crate) fn certified(cert: &Path, key: &Path, now: Timestamp) -> Result<CertifiedKey, EdgeError> {
+    let pair = Files::read(cert, key)?.pair(cert, key, now)?;
+    Ok(CertifiedKey::clone(&pair.certified))
+}
+
 /// One certificate, and the listeners that present it.
 #[derive(Debug)]
 pub(super) struct Tls {

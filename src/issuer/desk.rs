@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::ring::{Command, Denied, Outcome};
+use crate::ring::{Command, Denied, Done, Outcome};
 use crate::store::Replica;
 
 /// How long a command waits for the task of its issuer: it may wait for a disk, a second for each change before it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an answer waits for the shared store, so that it can tell whether the other replicas will know.
+const STORED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Commands that may wait for one issuer; operators are few.
 const QUEUE: usize = 16;
@@ -37,7 +40,7 @@ pub(super) struct Inbox(pub(super) Arc<Mutex<mpsc::Receiver<Order>>>);
 pub(super) struct Order {
     command: Command,
     by: String,
-    answer: oneshot::Sender<Result<Answer, Denied>>,
+    answer: oneshot::Sender<Result<(Outcome, Timestamp), Denied>>,
 }
 
 /// A command was carried out: kept, published, and on its way to the other replicas.
@@ -47,6 +50,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// By the clock of the issuer.
     pub at: Timestamp,
+    /// What stands in the way of its being kept: for a person.
+    pub warnings: Vec<String>,
 }
 
 /// Why a command was not carried out.
@@ -108,7 +113,18 @@ impl Desk {
             answered.await.ok()
         };
         match timeout(PATIENCE, asked).await {
-            Ok(Some(answer)) => Ok(answer?),
+            Ok(Some(answer)) => {
+                let (outcome, at) = answer?;
+                let warnings = match outcome.done {
+                    Done::Nothing => Vec::new(),
+                    _ => replica.doubts(STORED_WITHIN).await,
+                };
+                Ok(Answer {
+                    outcome,
+                    at,
+                    warnings,
+                })
+            }
             Ok(None) => Err(unavailable(
                 "its task has just ended, by a reload or a defect; look with `keys list`, and ask again"
                     .into(),
@@ -169,6 +185,6 @@ impl Order {
     /// Tells what came of it.
     pub(super) fn answer(self, outcome: Result<Outcome, Denied>, at: Timestamp) {
         // Fails where nobody waits any more.
-        let _ = self.answer.send(outcome.map(|outcome| Answer { outcome, at }));
+        let _ = self.answer.send(outcome.map(|outcome| (outcome, at)));
     }
 }

@@ -45,6 +45,8 @@ struct Inner {
     newest: Mutex<Option<Ledger>>,
     /// What the shared store is to have: what was published.
     published: watch::Sender<Ledger>,
+    /// What is known to be in the shared store.
+    stored: watch::Sender<Ledger>,
     status: Mutex<Status>,
 }
 
@@ -79,6 +81,7 @@ impl Replica {
             shared: shared.map(link),
             newest: Mutex::default(),
             published: watch::Sender::default(),
+            stored: watch::Sender::default(),
             status: Mutex::default(),
         }))
     }
@@ -203,6 +206,15 @@ impl Replica {
             let step = link.tracker.next(&mine, Instant::now());
             self.status()
                 .tracked(link.tracker.behind_since(), link.tracker.agreed());
+            if link.tracker.behind_since().is_none() {
+                self.0.stored.send_if_modified(|stored| {
+                    let is_new = *stored != mine;
+                    if is_new {
+                        stored.clone_from(&mine);
+                    }
+                    is_new
+                });
+            }
             let news = match step {
                 Step::Rest(wait) => {
                     tokio::select! {

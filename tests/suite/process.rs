@@ -3,6 +3,7 @@
 mod commands;
 mod confirmation;
 mod help;
+mod keys;
 mod kill;
 mod ledgers;
 mod reload;

@@ -1,8 +1,9 @@
 //! How a ledger is kept: what is logged when that changes, and what metrics tell.
 
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::copy::{LocalCopy, NotKept};
 use super::super::file::Unusable;
@@ -54,7 +55,36 @@ impl Replica {
         self.status().clone()
     }
 
-    /// The same, for metrics.
+    /// Why the newest change might be forgotten, or not reach the other replicas: for a person. Waits so long for the
+    /// shared store, where there is one.
+    pub async fn doubts(&self, within: Duration) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let newest = self.newest().clone().unwrap_or_default();
+        if self.0.local.is_none() && self.0.shared.is_none() {
+            doubts.push(
+                "the store is `memory`: a restart forgets this, and other replicas do not know it".to_owned(),
+            );
+        }
+        if self.0.shared.is_some() {
+            let mut stored = self.0.stored.subscribe();
+            let is_stored = stored.wait_for(|stored| !newest.adds_to(stored));
+            if timeout(within, is_stored).await.is_err() {
+                let why = self.status().unreachable.clone();
+                let why = why.unwrap_or_else(|| "it has not answered yet".to_owned());
+                doubts.push(format!(
+                    "not in the shared store yet: the other replicas know it as soon as it can be written ({why})"
+                ));
+            }
+        }
+        if let Some(reason) = self.status_now().not_durable {
+            doubts.push(format!(
+                "not on the disk of this machine: a crash now might forget it ({reason})"
+            ));
+        }
+        doubts
+    }
+
+    /// How it is kept now, for metrics.
     pub fn state(&self) -> StoreState {
         let status = self.status_now();
         StoreState {

@@ -1,0 +1,183 @@
+//! Asks the control endpoint of a running service: one request, one answer.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+use super::super::health;
+use super::way::Address;
+use crate::control::{Failed, Report, Request, Verb, reachable};
+
+const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Longer than the service lets a command take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(40);
+
+/// A hundred keys and all that is remembered of others are far less.
+const MAX_ANSWER: u64 = 16 << 20;
+
+type Answer = anyhow::Result<Result<Report, Failed>>;
+
+/// Asks over the socket in the state folder.
+pub(super) fn ask_socket(path: &Path, verb: Verb, request: &Request) -> Answer {
+    let connected = reachable(path).and_then(|address| UnixStream::connect(address.path()));
+    let stream = connected.map_err(|error| no_socket(path, &error))?;
+    stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWERS_WITHIN))?;
+    exchange(stream, "localhost", verb, request).with_context(|| format!("the service at {}", path.display()))
+}
+
+fn no_socket(path: &Path, error: &io::Error) -> anyhow::Error {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => anyhow!(
+            "there is no {path}: no service runs with this state folder. Name that of the running one with --state-dir, \
+             its configuration with --config, or its control listener with --control; while none runs, add --store"
+        ),
+        io::ErrorKind::ConnectionRefused => anyhow!(
+            "nobody listens on {path}: the service that made it was killed. Start it again, or add --store"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("{path} is for the user that the service runs as, and for root: run this as one of them")
+        }
+        _ => anyhow!("{path} cannot be connected to: {error}"),
+    }
+}
+
+/// Asks over mutual TLS.
+pub(super) fn ask_address(address: &Address, verb: Verb, request: &Request) -> Answer {
+    let Address { host, port, .. } = address;
+    let place = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
+    let config = tls(address)?;
+    let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is no host"))?;
+    let stream = connect(host, *port).with_context(|| format!("{place} does not answer"))?;
+    let session = ClientConnection::new(Arc::new(config), name)?;
+    let stream = StreamOwned::new(session, stream);
+    exchange(stream, &place, verb, request).map_err(|error| {
+        let refused = error
+            .chain()
+            .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
+            .find_map(|cause: &rustls::Error| match cause {
+                rustls::Error::AlertReceived(alert) => Some(format!(
+                    "{place} refuses the certificate in {} ({alert:?}): it must be of the CA that control.clientCaFile \
+                     names",
+                    address.cert.display()
+                )),
+                rustls::Error::InvalidCertificate(why) => Some(format!(
+                    "the certificate of {place} is not the right one ({why}): it must be of the CA in {}",
+                    address.ca.display()
+                )),
+                _ => None,
+            });
+        let closed = || {
+            let closed = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+            let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+            causes.any(|cause| closed.contains(&cause.kind())).then(|| {
+                format!("{place} closed the connection: does it take the certificate in {}?", address.cert.display())
+            })
+        };
+        let refused = refused.or_else(closed);
+        refused.map_or_else(|| error.context(place.clone()), |refused| anyhow!(refused))
+    })
+}
+
+fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECTS_WITHIN) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
+                stream.set_write_timeout(Some(ANSWERS_WITHIN))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn tls(address: &Address) -> anyhow::Result<ClientConfig> {
+    let read =
+        |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+    let certificates = |path: &Path| -> anyhow::Result<Vec<CertificateDer<'static>>> {
+        let pem = read(path)?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        match found {
+            Ok(found) if !found.is_empty() => Ok(found),
+            Ok(_) => Err(anyhow!("{} holds no certificate (PEM)", path.display())),
+            Err(_) => Err(anyhow!("{} has a broken PEM block", path.display())),
+        }
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&address.ca)? {
+        roots
+            .add(certificate)
+            .with_context(|| format!("{} holds no CA", address.ca.display()))?;
+    }
+    let key = zeroize::Zeroizing::new(read(&address.key)?);
+    // Without its cause, which might quote the file.
+    let key = PrivateKeyDer::from_pem_slice(&key)
+        .map_err(|_| anyhow!("{} holds no unencrypted private key (PEM)", address.key.display()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates(&address.cert)?, key)
+        .with_context(|| {
+            format!(
+                "the key in {} and the certificate in {} cannot be used together",
+                address.key.display(),
+                address.cert.display()
+            )
+        })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn exchange(mut stream: impl Read + Write, host: &str, verb: Verb, request: &Request) -> Answer {
+    let (line, body) = if verb.only_looks() {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(issuer) = &request.issuer {
+            query.append_pair("issuer", issuer);
+        }
+        (format!("GET /v1/keys?{}", query.finish()), String::new())
+    } else {
+        (
+            format!("POST /v1/keys/{}", verb.as_str()),
+            serde_json::to_string(request)?,
+        )
+    };
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let sent = stream
+        .write_all((head + &body).as_bytes())
+        .and_then(|()| stream.flush());
+    let mut answer = Vec::new();
+    // Also where not all was sent: why not may have come meanwhile.
+    let read = stream.take(MAX_ANSWER).read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    let Some((status, body)) = health::parse(&answer) else {
+        read.and(sent).context("no answer")?;
+        return Err(anyhow!("the answer is not HTTP: is this the control endpoint?"));
+    };
+    let unknown = || format!("an answer ({status}) that this release does not know");
+    if status == 200 {
+        return Ok(Ok(serde_json::from_str(&body).with_context(unknown)?));
+    }
+    let failed = serde_json::from_str(&body);
+    Ok(Err(failed.with_context(unknown)?))
+}

@@ -1,0 +1,162 @@
+//! `--store`: the same commands on the ledger in its store, while no service runs.
+
+use anyhow::{Context as _, anyhow};
+use jiff::SignedDuration;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::control::{Audit, Carried, Entry, Failed, Report, Request, Verb, me};
+use crate::issuer::AskError;
+use crate::ring::{Command, Ledger, Ring, Rules, SourceId};
+use crate::store::{AmendError, Change, StoreSettings, amend, issuers_in};
+
+/// The default: where no configuration says another.
+const RETENTION: SignedDuration = SignedDuration::from_hours(49);
+
+/// A store, and what is known of its issuers.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) settings: Settings,
+    /// Whether the issuers of the settings are those of the store.
+    pub(super) is_configured: bool,
+}
+
+/// Carries a command out, and writes it down.
+pub(super) fn carry(store: &Store, verb: Verb, request: &Request) -> anyhow::Result<Result<Report, Failed>> {
+    if verb == Verb::Approve {
+        return Err(anyhow!(
+            "what waits for an approval is known to a running service alone: give this command without --store"
+        ));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .context("the runtime cannot be started")?
+        .block_on(carried(store, verb, request))
+}
+
+async fn carried(store: &Store, verb: Verb, request: &Request) -> anyhow::Result<Result<Report, Failed>> {
+    let (command, _) = request.command(verb).map_err(|message| anyhow!(message))?;
+    let now = Clock::system().now();
+    let entry = Entry {
+        time: now,
+        by: me(),
+        via: format!(
+            "store: {}",
+            super::super::config::describe_store(&store.settings.store)
+        ),
+        issuer: request.issuer.clone(),
+        command: verb.as_str().to_owned(),
+        key: request.key.clone(),
+        kids: Vec::new(),
+        reason: request.reason.clone(),
+        force: request.force,
+        outcome: String::new(),
+        message: None,
+    };
+    let outcome = match store.issuer(request.issuer.as_deref()) {
+        Ok(issuer) => store.change(&issuer, &command, &entry.by, now).await,
+        Err(error) => Err(error),
+    };
+    let Carried {
+        mut answer, entry, ..
+    } = Carried::new(outcome, entry);
+    if !verb.only_looks() {
+        let audit = Audit::new(store.settings.audit.clone());
+        if let (Err(reason), Ok(report)) = (audit.record(&entry).await, &mut answer) {
+            report.warnings.push(reason);
+        }
+    }
+    Ok(answer)
+}
+
+impl Store {
+    /// The issuers that the configuration names, and those that have files.
+    fn known(&self) -> Vec<String> {
+        let mut known = Vec::new();
+        if self.is_configured {
+            let configured = self.settings.issuers.iter();
+            known.extend(configured.map(|issuer| issuer.profile.issuer.as_str().to_owned()));
+        }
+        if let StoreSettings::File { folder } = &self.settings.store {
+            let kept = issuers_in(folder);
+            known.extend(kept);
+        }
+        known.sort();
+        known.dedup();
+        known
+    }
+
+    fn issuer(&self, named: Option<&str>) -> Result<String, AskError> {
+        let known = self.known();
+        match (named, known.as_slice()) {
+            (Some(named), _) => Ok(named.to_owned()),
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => Err(AskError::WhichIssuer { known }),
+        }
+    }
+
+    fn rules(&self, issuer: &str) -> Option<Rules> {
+        let mut configured = self.settings.issuers.iter();
+        let found = configured.find(|settings| settings.profile.issuer.as_str() == issuer)?;
+        Some(found.rules.clone())
+    }
+
+    async fn change(
+        &self,
+        issuer: &str,
+        command: &Command,
+        by: &str,
+        now: jiff::Timestamp,
+    ) -> Result<Report, AskError> {
+        let unavailable = |reason: String| AskError::Unavailable {
+            issuer: issuer.to_owned(),
+            reason,
+        };
+        let rules = self.rules(issuer);
+        let mut warnings = Vec::new();
+        if rules.is_none() {
+            warnings.push(format!(
+                "no configuration says how long {issuer} keeps its keys, name it with --config: times are those of the \
+                 default retention"
+            ));
+        }
+        let rules = rules.unwrap_or_else(|| Rules::new(RETENTION));
+        let is_known = self.is_configured && self.rules(issuer).is_some();
+        let change = |found: Option<Ledger>| -> Result<Change<_>, AskError> {
+            let before = match (found, command) {
+                (Some(found), _) => found,
+                (None, Command::Import { .. }) if is_known => Ledger::default(),
+                (None, _) if is_known => {
+                    return Err(unavailable(format!(
+                        "there is no ledger of it in {} yet",
+                        super::super::config::describe_store(&self.settings.store)
+                    )));
+                }
+                (None, _) => {
+                    return Err(AskError::UnknownIssuer {
+                        asked: issuer.to_owned(),
+                        known: self.known(),
+                    });
+                }
+            };
+            // Whoever lists what is listed is taken to do so still.
+            let sources = [(SourceId("the store".into()), 1)];
+            let mut ring = Ring::new(rules.clone(), sources, before.clone());
+            let outcome = ring.obey(command, by, now)?;
+            let after = ring.into_ledger();
+            let is_written = *command != Command::List && after != before;
+            Ok((is_written.then_some(after), outcome))
+        };
+        let outcome = amend(&self.settings.store, issuer, change).await;
+        let outcome = outcome.map_err(|error| match error {
+            AmendError::Refused(error) => error,
+            AmendError::Lock(error) => unavailable(format!(
+                "the folder of the ledgers {error}: give the command to that service, without --store"
+            )),
+            AmendError::Store(reason) => unavailable(reason),
+        })?;
+        let mut report = Report::new(issuer, now, outcome);
+        report.warnings = warnings;
+        Ok(report)
+    }
+}

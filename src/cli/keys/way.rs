@@ -1,0 +1,219 @@
+//! Which way a command takes: the socket, an address with mutual TLS, or straight to the store.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+use url::Url;
+
+use super::super::Failure;
+use super::super::flags::SettingsArgs;
+use super::super::logging::{self, LoggingArgs};
+use super::direct::Store;
+use crate::config::Settings;
+use crate::control::SOCKET;
+use crate::source::ApiServerSettings;
+use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, StoreSettings};
+
+/// Where the image and the systemd unit keep state.
+const USUAL: &str = "/var/lib/oidc-issuer";
+
+/// What `--store` without a value means.
+const CONFIGURED: &str = "configured";
+
+#[expect(clippy::doc_markdown, reason = "help is plain text")]
+#[derive(Debug, Args)]
+pub(super) struct WayArgs {
+    /// The state folder of the service
+    /// [default: $STATE_DIRECTORY, $XDG_STATE_HOME/oidc-issuer or ~/.local/state/oidc-issuer, else /var/lib/oidc-issuer]
+    /// [env: OIDC_ISSUER_STATE_DIR]
+    #[arg(long, value_name = "DIR", help_heading = "Where")]
+    state_dir: Option<String>,
+
+    /// The configuration of the service, for its state folder, its store and its audit file [env: OIDC_ISSUER_CONFIG]
+    #[arg(long, value_name = "FILE", help_heading = "Where")]
+    config: Option<PathBuf>,
+
+    /// The control listener of the service, where it has one: https://HOST:PORT
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Where",
+        requires_all = ["ca_file", "cert_file", "key_file"],
+        conflicts_with_all = ["state_dir", "config", "store"]
+    )]
+    control: Option<String>,
+
+    /// The CA that must have signed its certificate, PEM
+    #[arg(long, value_name = "FILE", help_heading = "Where", requires = "control")]
+    ca_file: Option<PathBuf>,
+
+    /// Your certificate, PEM
+    #[arg(long, value_name = "FILE", help_heading = "Where", requires = "control")]
+    cert_file: Option<PathBuf>,
+
+    /// The key of your certificate, PEM
+    #[arg(long, value_name = "FILE", help_heading = "Where", requires = "control")]
+    key_file: Option<PathBuf>,
+
+    /// Straight to the store, for when no service runs. Without a URL the configured one; file:///FOLDER,
+    /// s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or kubernetes://NAMESPACE
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Where",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = CONFIGURED
+    )]
+    store: Option<String>,
+}
+
+/// The way.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// The socket of the running service.
+    Socket(PathBuf),
+    /// Its control listener.
+    Address(Address),
+    /// No service.
+    Store(Box<Store>),
+}
+
+/// A control listener, and who we are.
+#[derive(Debug)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) ca: PathBuf,
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl WayArgs {
+    pub(super) fn way(self, logging: &LoggingArgs) -> Result<Way, Failure> {
+        let usage = |message: String| Failure::usage(anyhow!(message));
+        if let (Some(url), Some(ca), Some(cert), Some(key)) =
+            (&self.control, self.ca_file, self.cert_file, self.key_file)
+        {
+            let (host, port) = parse(url).map_err(usage)?;
+            return Ok(Way::Address(Address {
+                host,
+                port,
+                ca,
+                cert,
+                key,
+            }));
+        }
+        let asked = SettingsArgs::for_state(self.config, self.state_dir).asked(logging.clone());
+        let Some(store) = &self.store else {
+            let (folder, is_said) = asked.state_dir()?;
+            let socket = folder.join(SOCKET);
+            let usual = PathBuf::from(USUAL).join(SOCKET);
+            let elsewhere = !is_said && !socket.exists() && usual.exists();
+            return Ok(Way::Socket(if elsewhere { usual } else { socket }));
+        };
+        let mut settings = asked.load()?;
+        // What is written down is shown.
+        let level = logging.log_level.clone().unwrap_or_else(|| "warn".to_owned());
+        logging::start(&crate::config::Logging {
+            level: crate::config::level(&level).map_err(usage)?,
+            format: crate::config::LogFormat::Human,
+        });
+        if store != CONFIGURED {
+            settings.store = named(store, &settings).map_err(usage)?;
+        }
+        Ok(Way::Store(Box::new(Store {
+            // Nothing names issuers: whatever is in the store.
+            is_configured: !asked.is_embedded_default(),
+            settings,
+        })))
+    }
+}
+
+fn parse(url: &str) -> Result<(String, u16), String> {
+    let wrong = || format!("--control: `{url}` is no control listener: write https://HOST:PORT");
+    let parsed = Url::parse(url).map_err(|_| wrong())?;
+    let is_plain = parsed.scheme() == "https"
+        && parsed.path() == "/"
+        && parsed.query().is_none()
+        && parsed.fragment().is_none()
+        && parsed.username().is_empty();
+    match (parsed.host_str(), parsed.port_or_known_default()) {
+        (Some(host), Some(port)) if is_plain => Ok((host.trim_matches(['[', ']']).to_owned(), port)),
+        _ => Err(wrong()),
+    }
+}
+
+/// A store by its URL.
+fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
+    let copies = settings.state_dir.join("ledgers");
+    if let Some(folder) = url.strip_prefix("file://") {
+        let folder = PathBuf::from(folder);
+        if !folder.is_absolute() {
+            return Err(format!("--store: `{url}` names no folder: write file:///FOLDER"));
+        }
+        return Ok(StoreSettings::File { folder });
+    }
+    if let Some(namespace) = url.strip_prefix("kubernetes://") {
+        if !crate::store::is_label(namespace, 63) {
+            return Err(format!(
+                "--store: `{url}` names no namespace: write kubernetes://NAMESPACE"
+            ));
+        }
+        return Ok(StoreSettings::Kubernetes {
+            shared: KubernetesSettings {
+                access: ApiServerSettings {
+                    kubeconfig: kubeconfig(),
+                    ..ApiServerSettings::default()
+                },
+                namespace: Some(namespace.to_owned()),
+                name_prefix: "oidc-issuer".to_owned(),
+            },
+            folder: copies,
+        });
+    }
+    let bucket = Bucket::parse(url).map_err(|message| format!("--store: {message}"))?;
+    Ok(StoreSettings::ObjectStorage {
+        shared: ObjectStorageSettings {
+            bucket,
+            endpoint: None,
+            region: None,
+            account: None,
+            ca_file: None,
+            credentials_file: None,
+        },
+        folder: copies,
+    })
+}
+
+/// That of the user; none in a pod.
+fn kubeconfig() -> Option<PathBuf> {
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        return None;
+    }
+    let named = std::env::var_os("KUBECONFIG").filter(|file| !file.is_empty());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
+    named.map(PathBuf::from).or_else(home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_listener_is_a_host_and_a_port_over_https() {
+        assert_eq!(
+            parse("https://[::1]:9443"),
+            Ok(("::1".to_owned(), 9443)),
+            "as a TLS name"
+        );
+        assert_eq!(
+            parse("https://control.example"),
+            Ok(("control.example".to_owned(), 443))
+        );
+        for wrong in ["http://a:1", "a:1", "https://a/b", "https://u@a", "https://a?b"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The accept loops of the control endpoint: HTTP/1.1 on the socket, and on an address with mutual TLS. Bounded in
+//! connections and in time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::peer::Peer;
+use super::routes::router;
+use super::tls::Tls;
+use super::{ControlSettings, ControlState, Socket, SocketError};
+use crate::clock::Clock;
+use crate::edge::{EdgeError, listen};
+
+/// Open at the same time; the rest waits.
+const CONNECTIONS: usize = 16;
+
+/// Of a TLS handshake, and of the head of a request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After so long a connection ends with the answer in progress: longer than a command may take.
+const AGE: Duration = Duration::from_mins(1);
+
+/// How long an answer in progress may still take when the service ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long to wait after `accept` failed (out of file descriptors, say), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where commands are taken: nothing is answered before [`Control::serve`].
+#[derive(Debug, Default)]
+pub struct Control {
+    socket: Option<Socket>,
+    address: Option<(TcpListener, Arc<Tls>)>,
+}
+
+impl Control {
+    /// Takes commands on an address, by certificates of the configured CA. Within a tokio runtime.
+    pub fn listen(&mut self, settings: ControlSettings, clock: &Clock) -> Result<SocketAddr, EdgeError> {
+        let address = settings.address;
+        let tls = Tls::open(settings, clock.clone())?;
+        let listener = listen(address).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => EdgeError::AddressInUse { address },
+            _ => EdgeError::Bind { address, error },
+        })?;
+        let bound = listener.local_addr().unwrap_or(address);
+        self.address = Some((listener, Arc::new(tls)));
+        Ok(bound)
+    }
+
+    /// Takes commands on a socket in this folder, which this process alone must have. Within a tokio runtime.
+    pub fn open(&mut self, folder: &Path) -> Result<PathBuf, SocketError> {
+        let socket = self.socket.insert(Socket::bind(folder)?);
+        Ok(socket.path().to_owned())
+    }
+
+    /// Serves until `stop`; then answers what is in progress and returns.
+    pub async fn serve(self, state: ControlState, stop: CancellationToken) {
+        let crowd = Crowd {
+            state,
+            stop,
+            places: Arc::new(Semaphore::new(CONNECTIONS)),
+            connections: TaskTracker::new(),
+        };
+        let socket = async {
+            if let Some(socket) = &self.socket {
+                crowd.of_socket(socket).await;
+            }
+        };
+        let address = async {
+            if let Some((listener, tls)) = &self.address {
+                crowd.of_address(listener, tls).await;
+            }
+        };
+        tokio::join!(socket, address);
+        // Nobody comes any more.
+        drop((self.socket, self.address));
+        crowd.connections.close();
+        crowd.connections.wait().await;
+    }
+}
+
+/// Everybody who is connected.
+struct Crowd {
+    state: ControlState,
+    stop: CancellationToken,
+    places: Arc<Semaphore>,
+    connections: TaskTracker,
+}
+
+impl Crowd {
+    async fn of_socket(&self, socket: &Socket) {
+        while let Some(next) = self.next(socket.listener.accept()).await {
+            let Some((place, (stream, _))) = next else {
+                continue;
+            };
+            let (state, stop) = (self.state.clone(), self.stop.clone());
+            self.connections.spawn(async move {
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                connection(stream, state, Peer::of_user(uid), stop).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn of_address(&self, listener: &TcpListener, tls: &Arc<Tls>) {
+        while let Some(next) = self.next(listener.accept()).await {
+            let Some((place, (stream, from))) = next else {
+                continue;
+            };
+            let (state, stop, tls) = (self.state.clone(), self.stop.clone(), Arc::clone(tls));
+            self.connections.spawn(async move {
+                over_tls(stream, from, tls, state, stop).await;
+                drop(place);
+            });
+        }
+    }
+
+    /// The next connection, once there is a place for it. `None` when all is to end, `Some(None)` where there was none.
+    async fn next<S>(
+        &self,
+        accept: impl Future<Output = io::Result<S>>,
+    ) -> Option<Option<(OwnedSemaphorePermit, S)>> {
+        let accepted = async {
+            let place = Arc::clone(&self.places).acquire_owned().await.ok();
+            (place, accept.await)
+        };
+        let (place, stream) = tokio::select! {
+            () = self.stop.cancelled() => return None,
+            accepted = accepted => accepted,
+        };
+        match stream {
+            Ok(stream) => Some(place.map(|place| (place, stream))),
+            Err(error) => {
+                tracing::warn!(%error, "the control endpoint cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+                Some(None)
+            }
+        }
+    }
+}
+
+async fn over_tls(
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Arc<Tls>,
+    state: ControlState,
+    stop: CancellationToken,
+) {
+    let refused = |error: &dyn std::fmt::Display| {
+        tracing::warn!(%from, "a connection to the control listener was refused: {error}");
+    };
+    let Ok(acceptor) = tokio::task::spawn_blocking(move || tls.acceptor()).await else {
+        return;
+    };
+    match timeout(PATIENCE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates();
+            let peer = Peer::of_certificate(certificates.and_then(|chain| chain.first()), from);
+            connection(stream, state, peer, stop).await;
+        }
+        Ok(Err(error)) => refused(&error),
+        Err(_) => refused(&"no TLS handshake in time"),
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    state: ControlState,
+    peer: Peer,
+    stop: CancellationToken,
+) {
+    let service = TowerToHyperService::new(router(state, peer));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = stop.cancelled() => None,
+        () = sleep(AGE) => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        timeout(GRACE, connection).await.unwrap_or(Ok(()))
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to the control endpoint ended early");
+    }
+}

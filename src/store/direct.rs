@@ -1,0 +1,242 @@
+//! A ledger is changed where it is kept, by a command, while no service may be there to do it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::opening::judge;
+use super::shared::{Content, Read, SaveError, Shared};
+use super::{Fault, Folder, LockError, StoreSettings};
+use crate::ring::Ledger;
+
+/// Bound of one read or write of a shared store.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After so many lost races something else is wrong.
+const ATTEMPTS: u32 = 10;
+
+/// What a change makes of a ledger: the one to write, if any, and what to tell.
+pub type Change<T> = (Option<Ledger>, T);
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AmendError<E> {
+    /// The change itself was refused.
+    #[error(transparent)]
+    Refused(E),
+    /// A running service has the folder.
+    #[error("the folder of the ledgers {0}")]
+    Lock(LockError),
+    /// The store, or what is in it, cannot be used: place, cause, remedy.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// Changes the ledger of an issuer in its store, over the version that was read: a race that is lost is run again.
+/// `change` gets `None` where the store says that there is no ledger.
+pub async fn amend<T, E>(
+    settings: &StoreSettings,
+    issuer: &str,
+    mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
+) -> Result<T, AmendError<E>> {
+    let Some(shared) = Shared::of(settings, issuer) else {
+        return match settings.folder() {
+            Some(folder) => in_folder(folder, issuer, change),
+            None => Err(AmendError::Store(
+                "the store is `memory`: it lives and ends with the service, use its control socket".into(),
+            )),
+        };
+    };
+    in_shared(shared, issuer, &mut change).await
+}
+
+/// The issuers that have ledgers in the folder of a store of files, so far as they can be read.
+pub fn issuers_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let issuer = |path: &Path| {
+        let document = fs::read(path).ok()?;
+        let document: serde_json::Value = serde_json::from_slice(&document).ok()?;
+        Some(document.get("issuer")?.as_str()?.to_owned())
+    };
+    let mut issuers: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+        .filter_map(|path| issuer(&path))
+        .collect();
+    issuers.sort();
+    issuers.dedup();
+    issuers
+}
+
+fn in_folder<T, E>(
+    folder: &Path,
+    issuer: &str,
+    mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
+) -> Result<T, AmendError<E>> {
+    if !folder.exists() {
+        // Not made for nothing.
+        change(None).map_err(AmendError::Refused)?;
+    }
+    let mut file = Folder::open(folder).map_err(AmendError::Lock)?.ledger(issuer);
+    let is_it = |document: &[u8]| {
+        // A service would go on with an older one, and say so where people look: not here.
+        judge(document, issuer).map_err(|fault| match fault {
+            Fault::Torn(reason) => Fault::Refused(format!(
+                "{reason}; a service that starts goes on with the generation before it, if there is one"
+            )),
+            Fault::Refused(reason) => Fault::Refused(reason),
+        })
+    };
+    let loaded = file
+        .load(is_it)
+        .map_err(|error| AmendError::Store(error.to_string()))?;
+    let (ledger, told) = change(loaded.ledger).map_err(AmendError::Refused)?;
+    if let Some(ledger) = ledger {
+        let saved = file.save(&ledger.encode(issuer));
+        saved.map_err(|error| {
+            AmendError::Store(format!(
+                "the ledger in {} cannot be written: {error}",
+                folder.display()
+            ))
+        })?;
+    }
+    Ok(told)
+}
+
+async fn in_shared<T, E>(
+    mut shared: Shared,
+    issuer: &str,
+    change: &mut impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
+) -> Result<T, AmendError<E>> {
+    let place = shared.place();
+    let late = || AmendError::Store(format!("{place}: no answer within {} s", PATIENCE.as_secs()));
+    let failed = |error: &dyn std::fmt::Display| AmendError::Store(error.to_string());
+    for _ in 0..ATTEMPTS {
+        let read = timeout(PATIENCE, shared.load(None)).await.map_err(|_| late())?;
+        let stored = match read.map_err(|error| failed(&error))? {
+            Read::Stored(stored) => stored,
+            Read::Unchanged => continue,
+        };
+        let (ledger, previous) = match stored.content {
+            None => (None, None),
+            Some(Content::Octets(document)) => {
+                let ledger = judge(&document, issuer).map_err(|fault| {
+                    let (Fault::Torn(reason) | Fault::Refused(reason)) = fault;
+                    AmendError::Store(format!("{place}: {reason}; it is left as it is"))
+                })?;
+                (Some(ledger), Some(document))
+            }
+            Some(Content::TooLarge(size)) => {
+                return Err(AmendError::Store(format!(
+                    "{place}: it has {size} bytes, which is no ledger"
+                )));
+            }
+        };
+        let (ledger, told) = change(ledger).map_err(AmendError::Refused)?;
+        let Some(ledger) = ledger else {
+            return Ok(told);
+        };
+        let document = Bytes::from(ledger.encode(issuer));
+        let save = shared.save(document, &stored.version, previous);
+        match timeout(PATIENCE, save).await.map_err(|_| late())? {
+            Ok(_) => return Ok(told),
+            Err(SaveError::Lost) => {}
+            Err(SaveError::Failed(error)) => return Err(failed(&error)),
+        }
+    }
+    Err(AmendError::Store(format!(
+        "{place}: replicas wrote it first {ATTEMPTS} times in a row; try again"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fake::ledger;
+
+    const ISSUER: &str = "https://a.example";
+
+    fn files(folder: &Path) -> StoreSettings {
+        StoreSettings::File {
+            folder: folder.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_written_and_a_look_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("ledgers");
+        let settings = files(&folder);
+        let refused = amend(&settings, ISSUER, |found| {
+            assert_eq!(found, None);
+            Err::<Change<()>, _>("nothing here")
+        });
+        assert!(matches!(refused.await, Err(AmendError::Refused("nothing here"))));
+        assert!(!folder.exists(), "not made for nothing");
+
+        let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
+        amend(&settings, ISSUER, write).await.unwrap();
+        assert_eq!(issuers_in(&folder), [ISSUER]);
+        let file = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let file = file
+            .into_iter()
+            .find(|path| path.extension().unwrap() == "json")
+            .unwrap();
+        let before = fs::metadata(&file).unwrap().modified().unwrap();
+        let found = amend(&settings, ISSUER, |found| Ok::<_, ()>((None, found))).await;
+        assert_eq!(found.unwrap(), Some(ledger(&["a"])));
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_a_service_has_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let _service = Folder::open(home.path()).unwrap();
+        let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
+        let error = amend(&files(home.path()), ISSUER, write).await.unwrap_err();
+        assert!(
+            matches!(error, AmendError::Lock(LockError::Locked { .. })),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_torn_ledger_stays_for_the_service_to_report() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
+        amend(&files(home.path()), ISSUER, write).await.unwrap();
+        let entries = fs::read_dir(home.path()).unwrap();
+        let file = entries
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().unwrap() == "json");
+        let file = file.unwrap();
+        fs::write(&file, "{").unwrap();
+        let error = amend(&files(home.path()), ISSUER, write).await.unwrap_err();
+        assert!(matches!(error, AmendError::Store(_)), "{error:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "{");
+    }
+
+    #[tokio::test]
+    async fn a_lost_race_is_run_again_over_what_the_other_wrote() {
+        let fake = crate::store::shared::fake::Fake::holding(ledger(&["a"]).encode(ISSUER));
+        fake.now().rival = Some(ledger(&["a", "b"]).encode(ISSUER).into());
+        let mut calls = 0;
+        let mut write = |found: Option<Ledger>| {
+            calls += 1;
+            let found = found.unwrap_or_default();
+            Ok::<_, ()>((Some(found.merge(&ledger(&["c"]))), ()))
+        };
+        in_shared(Shared::Fake(fake.clone()), ISSUER, &mut write)
+            .await
+            .unwrap();
+        assert_eq!(calls, 2);
+        let stored = fake.now().document.clone().unwrap();
+        let stored = Ledger::decode(&stored, ISSUER).unwrap();
+        assert_eq!(stored, ledger(&["a", "b", "c"]));
+    }
+}

@@ -1,0 +1,97 @@
+//! `--store`: the ledger in its store, while no service runs.
+
+use super::*;
+
+#[tokio::test]
+async fn what_is_revoked_in_the_store_is_not_published_by_the_next_start() {
+    let house = House::new();
+    let mut service = house.serve("").await;
+    house.publishes(&[0, 1]).await;
+    let told = house.refused(1, &["revoke", &kid(0), "--reason", "x", "--store"]);
+    let holder = format!("process {}", service.program().id());
+    assert!(
+        told.contains(&holder) && told.contains("without --store"),
+        "{told}"
+    );
+    killed(service).await;
+
+    let config = house.config("audit: {file: audit.log}\n");
+    let direct = |arguments: &[&str]| {
+        let more = ["--store", "--config", &config, "--output", "json"];
+        let all: Vec<_> = arguments.iter().copied().chain(more).collect();
+        house.keys(&all)
+    };
+    let output = direct(&["list"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(shown(&report, &kid(0))["state"], "listed");
+    let output = direct(&["revoke", &kid(0), "--reason", "leaked"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stderr.contains("audit: revoke"), "{}", output.stderr);
+    let denied = direct(&["revoke", &kid(1), "--reason", "x"]);
+    assert_eq!(denied.code, Some(1));
+    assert!(denied.stderr.contains("last published key"), "{}", denied.stderr);
+    let denied = direct(&["approve", "x"]);
+    assert!(denied.stderr.contains("without --store"), "{}", denied.stderr);
+    let lines = std::fs::read_to_string(house.folder.path("audit.log")).unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert!(lines.contains(r#""via":"store: files in "#), "{lines}");
+
+    let _service = house.serve("").await;
+    house.publishes(&[1]).await;
+}
+
+#[tokio::test]
+async fn a_store_is_named_by_its_url_too() {
+    let house = House::new();
+    killed(house.serve("").await).await;
+    let store = format!("--store=file://{}", house.state().join("ledgers").display());
+    let elsewhere = house.folder.text("elsewhere");
+    let at = |arguments: &[&str]| {
+        let all: Vec<_> = ["keys"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .chain([&*store, "--state-dir", &elsewhere])
+            .collect();
+        run(&all)
+    };
+    // The only ledger there.
+    let output = at(&["list"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stdout.contains(ISSUER) && output.stderr.contains("--config"),
+        "{output:?}"
+    );
+    let output = at(&["list", "--issuer", "https://elsewhere.example"]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains(ISSUER), "{}", output.stderr);
+    for wrong in [
+        "--store=file://relative",
+        "--store=ftp://x",
+        "--store=kubernetes://A_B",
+    ] {
+        let output = run(&["keys", "list", wrong]);
+        assert_eq!(output.code, Some(64), "{wrong}: {}", output.stderr);
+    }
+}
+
+#[tokio::test]
+async fn keys_are_taken_over_before_the_first_start() {
+    let house = House::new();
+    let config = house.config("");
+    let file = house.folder.write("old.pem", &key(0));
+    std::fs::remove_file(house.folder.path("0.pub")).unwrap();
+    let output = house.keys(&["import", &file, "--store", "--config", &config]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let _service = house.serve("").await;
+    house.publishes(&[0, 1]).await;
+}
+
+#[test]
+fn a_store_without_the_ledger_is_not_made() {
+    let house = House::new();
+    let config = house.config("");
+    let told = house.refused(1, &["list", "--store", "--config", &config]);
+    assert!(told.contains("no ledger"), "{told}");
+    assert!(!house.state().exists());
+}

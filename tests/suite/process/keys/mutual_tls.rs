@@ -1,0 +1,131 @@
+//! The control listener: whoever has no certificate of its CA gets nowhere.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use super::*;
+use crate::real::pki::Pki;
+
+/// A CA for clients.
+struct Clients {
+    ca: CertificateParams,
+    key: KeyPair,
+}
+
+impl Clients {
+    fn new() -> Self {
+        let mut ca = CertificateParams::new([]).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.distinguished_name.push(DnType::CommonName, "CA of operators");
+        Self {
+            ca,
+            key: KeyPair::generate().unwrap(),
+        }
+    }
+
+    fn pem(&self) -> String {
+        self.ca.self_signed(&self.key).unwrap().pem()
+    }
+
+    /// Writes certificate and key of an operator, and tells their names.
+    fn operator(&self, folder: &Folder, name: &str) -> (String, String) {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let issuer = Issuer::from_params(&self.ca, &self.key);
+        let cert = params.signed_by(&key, &issuer).unwrap();
+        (
+            folder.write(&format!("{name}.crt"), &cert.pem()),
+            folder.write(&format!("{name}.key"), &key.serialize_pem()),
+        )
+    }
+}
+
+#[tokio::test]
+async fn only_a_client_certificate_of_the_configured_ca_gives_commands() {
+    let house = House::new();
+    let server = Pki::create(&house.folder.path("tls"), &["localhost", "127.0.0.1"]);
+    let clients = Clients::new();
+    house.folder.write("clients.crt", &clients.pem());
+    let port = free_port();
+    let control = format!(
+        "control:\n  address: 127.0.0.1:{port}\n  tls: {{certFile: tls/tls.crt, keyFile: tls/tls.key}}\n  \
+         clientCaFile: clients.crt\naudit: {{file: audit.log}}\n"
+    );
+    let service = house.serve(&control).await;
+    house.publishes(&[0, 1]).await;
+    let ca = server.ca.to_str().unwrap();
+    let url = format!("https://localhost:{port}");
+    let ask = |(cert, key): &(String, String), arguments: &[&str]| {
+        let way = [
+            "--control",
+            &url,
+            "--ca-file",
+            ca,
+            "--cert-file",
+            cert,
+            "--key-file",
+            key,
+        ];
+        let all: Vec<_> = ["keys"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .chain(way)
+            .collect();
+        run(&all)
+    };
+
+    let alice = clients.operator(&house.folder, "alice");
+    let output = ask(&alice, &["list"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let output = ask(&alice, &["revoke", &kid(0), "--reason", "leaked"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    house.publishes(&[1]).await;
+    let line = std::fs::read_to_string(house.folder.path("audit.log")).unwrap();
+    assert!(line.contains(r#""by":"alice by certificate on "#), "{line}");
+    assert!(line.contains(r#""via":"mutual TLS from 127.0.0.1:"#), "{line}");
+
+    let mallory = Clients::new().operator(&house.folder, "mallory");
+    let output = ask(&mallory, &["unrevoke", &kid(0)]);
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.stderr.contains("refuses the certificate"),
+        "{}",
+        output.stderr
+    );
+    // Nobody without one gets as far as an answer.
+    let http = Http::trusting(&std::fs::read_to_string(ca).unwrap());
+    let nobody = format!("{url}/v1/keys");
+    let asked = http.send(reqwest::Method::GET, &nobody, None, None);
+    assert!(asked.await.is_err());
+    service
+        .logged("who was refused", |line| {
+            line.to_string().contains("control listener was refused")
+        })
+        .await;
+    house.publishes(&[1]).await;
+
+    // Another CA takes effect with the next connection.
+    let others = Clients::new();
+    house.folder.write("clients.crt", &others.pem());
+    let output = ask(&alice, &["list"]);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let bob = others.operator(&house.folder, "bob");
+    assert_eq!(ask(&bob, &["unrevoke", &kid(0)]).code, Some(0));
+    house.publishes(&[0, 1]).await;
+    // What cannot be used is not taken over.
+    house.folder.write("clients.crt", "nothing");
+    assert_eq!(ask(&bob, &["list"]).code, Some(0));
+}
+
+#[test]
+fn an_address_without_a_client_ca_is_refused() {
+    let house = House::new();
+    let config = house.config("control: {address: '127.0.0.1:0', tls: {certFile: a, keyFile: b}}\n");
+    let output = run(&["serve", "--config", &config]);
+    assert_eq!(output.code, Some(64));
+    assert!(
+        output.stderr.contains("control: has no `clientCaFile`"),
+        "{}",
+        output.stderr
+    );
+}
