@@ -29,8 +29,9 @@ use self::sources::Folders;
 use self::tree::{Node, Value};
 use crate::control::ControlSettings;
 use crate::edge::{Limits, ListenerSettings, TlsSettings};
-use crate::issuer::IssuerSettings;
+use crate::issuer::{IssuerSettings, IssuerSource};
 use crate::publication;
+use crate::ring::{Confirmation, NewKeys};
 use crate::source::SourceSettings;
 use crate::store::StoreSettings;
 
@@ -93,6 +94,25 @@ impl Settings {
         .into_iter()
         .filter_map(|(name, changed)| changed.then_some(name))
         .collect()
+    }
+
+    /// What may be meant so, and is worth a second thought.
+    pub fn warnings(&self) -> Vec<String> {
+        let waits = |issuer: &&IssuerSettings| {
+            let manual = |source: &IssuerSource| source.confirmation == Confirmation::Manual;
+            issuer.rules.new_keys == NewKeys::Approve || issuer.sources.iter().any(manual)
+        };
+        let forgetful = self.store == StoreSettings::Memory;
+        let issuers = self.issuers.iter().filter(|issuer| forgetful && waits(issuer));
+        let warning = |issuer: &IssuerSettings| {
+            format!(
+                "{} waits for operators (newKeys: approve, confirmation: manual), but store.memory forgets by a restart \
+                 what they approved and revoked: then whatever its sources list first is published. Keep it in \
+                 store.file or a shared store",
+                issuer.profile.issuer
+            )
+        };
+        issuers.map(warning).collect()
     }
 
     /// Whether something is kept in the state folder: ledgers, the embedded key, a self-signed certificate.

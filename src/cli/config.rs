@@ -52,6 +52,9 @@ pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Fa
         output::complain(format_args!("warning: {warning}"));
     }
     let settings = asked.load()?;
+    for warning in settings.warnings() {
+        output::complain(format_args!("warning: {warning}"));
+    }
     check_certificates(&settings)?;
     output::say(Summary(&settings)).map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)

@@ -59,6 +59,9 @@ impl Reloader {
         } else {
             tracing::info!(config = %file, "{why}: the new configuration is taken over");
         }
+        for warning in new.warnings() {
+            tracing::warn!(config = %file, "{warning}");
+        }
         if new.logging.level != self.settings.logging.level {
             self.level.set(&new.logging.level);
         }

@@ -203,7 +203,7 @@ fn ended_early(part: &str, ended: Result<(), JoinError>) -> Failure {
 
 fn announce(asked: &Asked, settings: &Settings, addresses: &[std::net::SocketAddr], admin: &TcpListener) {
     tracing::info!("oidc-issuer {VERSION} starts");
-    for warning in &asked.warnings {
+    for warning in asked.warnings.iter().chain(&settings.warnings()) {
         tracing::warn!("{warning}");
     }
     for issuer in &settings.issuers {

@@ -15,14 +15,21 @@ use crate::ring::{ChangeId, HeldChange, KeyView, Ledger, Revocation, Standing, V
 /// More published keys than some verifiers read.
 const MANY_KEYS: usize = 10;
 
+/// More changes that are held at once are not told one by one: a source may have another at every read.
+const MANY_CHANGES: usize = 4;
+
 /// What was known when it was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Chronicle {
     standings: BTreeMap<KeyId, Standing>,
-    changes: BTreeMap<ChangeId, HeldChange>,
+    changes: BTreeMap<ChangeId, (HeldChange, Told)>,
     revocations: BTreeSet<Revocation>,
     withdrawn: bool,
 }
+
+/// Whether a change was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told(bool);
 
 impl Chronicle {
     /// Begins with what the ledger says: what was decided before this process is not told as if it happened now.
@@ -91,29 +98,32 @@ impl Chronicle {
 
     /// Listings that share no key with what is published.
     fn changes(&mut self, view: &View, ledger: &Ledger) -> Vec<Event> {
-        let now: BTreeMap<_, _> = view
-            .held_changes
-            .iter()
-            .map(|held| (held.change.clone(), held.clone()))
-            .collect();
-        let new = now
-            .iter()
-            .filter(|(change, _)| !self.changes.contains_key(*change));
-        let mut events: Vec<_> = new.map(|(_, held)| Event::ChangeHeld(held.clone())).collect();
-        let gone = self
-            .changes
-            .iter()
-            .filter(|(change, _)| !now.contains_key(*change));
-        events.extend(gone.map(|(change, held)| {
+        let before = std::mem::take(&mut self.changes);
+        let are_many = view.held_changes.len() > MANY_CHANGES;
+        let mut events = Vec::new();
+        for held in &view.held_changes {
+            let told = before.get(&held.change).map(|(_, told)| *told);
+            if told.is_none() && !are_many {
+                events.push(Event::ChangeHeld(held.clone()));
+            }
+            let told = told.unwrap_or(Told(!are_many));
+            self.changes.insert(held.change.clone(), (held.clone(), told));
+        }
+        if are_many && before.len() <= MANY_CHANGES {
+            events.push(Event::ManyChanges(self.changes.len()));
+        }
+        let gone = before
+            .into_iter()
+            .filter(|(change, _)| !self.changes.contains_key(change));
+        events.extend(gone.filter_map(|(change, (held, told))| {
             let confirmed = ledger
                 .confirmations()
-                .filter(|confirmed| confirmed.about == *change);
+                .filter(|confirmed| confirmed.about == change);
             match confirmed.max_by_key(|confirmed| confirmed.when) {
-                Some(confirmed) => Event::ChangeConfirmed(held.clone(), confirmed.clone()),
-                None => Event::ChangeGone(held.clone()),
+                Some(confirmed) => Some(Event::ChangeConfirmed(held, confirmed.clone())),
+                None => (told == Told(true)).then_some(Event::ChangeGone(held)),
             }
         }));
-        self.changes = now;
         events
     }
 

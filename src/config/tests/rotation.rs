@@ -184,3 +184,17 @@ fn every_cache_has_a_new_key_after_the_longer_lifetime_of_both_documents_a_refre
         SignedDuration::from_secs(3 * 3600 + 60 + 30 + 3600)
     );
 }
+
+#[test]
+fn decisions_of_operators_in_memory_are_warned_of() {
+    let warnings = |fields: &str| taken(&issuer_with(fields)).warnings();
+    for fields in ["  newKeys: approve", "  confirmation: manual"] {
+        assert_eq!(warnings(fields), Vec::<String>::new());
+        let warned = warnings(&format!("{fields}\nstore: {{memory: {{}}}}"));
+        assert!(
+            warned[0].starts_with("https://a.example waits for operators"),
+            "{warned:?}"
+        );
+    }
+    assert_eq!(warnings("store: {memory: {}}"), Vec::<String>::new());
+}

@@ -40,6 +40,8 @@ pub(in super::super) enum Event {
     Unrevoked { kids: String, by: String },
     /// A listing that shares no key with what is published waits to be confirmed.
     ChangeHeld(HeldChange),
+    /// So many wait at once that further ones are not told.
+    ManyChanges(usize),
     /// It is confirmed.
     ChangeConfirmed(HeldChange, Confirmed),
     /// It is no longer listed, or was not for long.
@@ -91,6 +93,12 @@ impl Event {
             Self::ChangeHeld(change) | Self::ChangeConfirmed(change, _) | Self::ChangeGone(change) => {
                 self.log_change(issuer, change);
             }
+            Self::ManyChanges(held) => tracing::error!(
+                issuer,
+                held,
+                "the source lists other keys at every read: they are held, and those that follow are not told one by one \
+                 (`oidc-issuer keys list` has the last ones)"
+            ),
             Self::NotListedAnyMore(KeyId { kid, .. }) => {
                 tracing::info!(
                     issuer,

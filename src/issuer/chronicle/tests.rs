@@ -94,7 +94,10 @@ fn summary(event: &Event) -> String {
         Event::Unrevoked { kids, by } => format!("{kids} by {by}"),
         Event::ChangeHeld(held) | Event::ChangeGone(held) => held.keys[0].kid().to_owned(),
         Event::ChangeConfirmed(held, confirmed) => format!("{} by {}", held.keys[0].kid(), confirmed.by),
-        Event::ManyKeys(count) | Event::FewKeys(count) | Event::TooManyKeys(count) => count.to_string(),
+        Event::ManyChanges(count)
+        | Event::ManyKeys(count)
+        | Event::FewKeys(count)
+        | Event::TooManyKeys(count) => count.to_string(),
         Event::NotTooManyKeys | Event::Withdrawn => String::new(),
     };
     format!("{name} {rest}").trim_end().to_owned()
@@ -140,6 +143,31 @@ fn a_change_that_is_not_listed_any_more_is_told_when_it_is_forgotten() {
     assert_eq!(story.lists("x"), ["ChangeHeld x"]);
     assert_eq!(story.lists("a"), nothing());
     assert_eq!(story.after(SignedDuration::from_hours(25)), ["ChangeGone x"]);
+}
+
+#[test]
+fn a_source_with_other_keys_at_every_read_is_told_as_such() {
+    let mut story = Story::new(3);
+    story.lists("a");
+    let told: Vec<_> = (0..100).flat_map(|n| story.lists(&format!("x{n}"))).collect();
+    assert_eq!(
+        told[..5],
+        [
+            "ChangeHeld x0",
+            "ChangeHeld x1",
+            "ChangeHeld x2",
+            "ChangeHeld x3",
+            "ManyChanges 5"
+        ]
+    );
+    let gone = ["ChangeGone x0", "ChangeGone x1", "ChangeGone x2", "ChangeGone x3"];
+    assert_eq!(told[5..], gone, "and no word of the others");
+    assert_eq!(story.lists("x99"), nothing());
+    assert_eq!(
+        story.lists("x99"),
+        ["ChangeConfirmed x99 by confirmation", "Published x99"],
+        "told all the same"
+    );
 }
 
 #[test]

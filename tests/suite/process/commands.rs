@@ -159,9 +159,11 @@ fn config_check_tells_what_would_be_served_or_every_problem() {
     let file = folder.write(
         "config.yaml",
         "issuers:\n- {issuer: https://a.example, sources: [apiServer: {}], confirmation: 10m, newKeys: approve}\n\
-         - {issuer: https://b.example, sources: [apiServer: {}], confirmation: manual}\n",
+         - {issuer: https://b.example, sources: [apiServer: {}], confirmation: manual}\nstore: {memory: {}}\n",
     );
     let output = run(&["config", "check", &file]);
+    let warned = "warning: https://b.example waits for operators";
+    assert!(output.stderr.contains(warned), "{}", output.stderr);
     for told in [
         "absent after 10m without it; a listing without any published key is believed after 10m",
         "new keys wait until an operator approves them",
