@@ -167,6 +167,13 @@ async fn a_revoked_key_is_gone_at_once_and_stays_so_after_a_kill() {
 
     house.done(&["unrevoke", &leaked, "--reason", "it was the backup of a trial"]);
     house.publishes(&[0, 1]).await;
+    let answer = Http::plain().get(&house.jwks()).await;
+    assert!(
+        answer.headers["cache-control"]
+            .to_str()
+            .unwrap()
+            .contains("max-age=300")
+    );
     let again = house.refused(1, &["unrevoke", &leaked]);
     assert!(again.contains("is not revoked"), "{again}");
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::super::http::{Answer, Http};
 use super::super::program::{eventually, free_port};
-use super::super::service::OidcIssuer;
+use super::super::service::{OidcIssuer, run};
 use super::places::Place;
 
 pub(super) const ISSUER: &str = "https://oidc.example.com/prod";
@@ -22,6 +22,7 @@ pub(super) struct Fleet {
 /// One replica.
 pub(super) struct Replica {
     service: OidcIssuer,
+    config: String,
     jwks: String,
 }
 
@@ -74,9 +75,11 @@ impl Fleet {
         let file = self.folder.path().join(format!("{name}-{port}.yaml"));
         fs::write(&file, config).expect("a file");
         let state = self.folder.path().join(format!("state-{name}"));
-        let service = OidcIssuer::spawn_in(&state, &["--config", file.to_str().expect("a path")]);
+        let config = file.to_str().expect("a path").to_owned();
+        let service = OidcIssuer::spawn_in(&state, &["--config", &config]);
         Replica {
             service,
+            config,
             jwks: format!("http://127.0.0.1:{port}/prod/jwks"),
         }
     }
@@ -116,6 +119,21 @@ impl Replica {
             (reachable && lag == 0.0).then_some(())
         })
         .await;
+    }
+
+    /// Gives a command, which is done, and tells what it complained of.
+    async fn keys(&self, arguments: &[&str]) -> String {
+        let (state, config) = (self.service.state.clone(), self.config.clone());
+        let mut all = vec!["keys".to_owned()];
+        all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        all.extend(["--config".to_owned(), config]);
+        all.extend(["--state-dir".to_owned(), state.display().to_string()]);
+        // A store may be served by this very thread.
+        let output = tokio::task::spawn_blocking(move || run(&all))
+            .await
+            .expect("it runs");
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        output.stderr
     }
 
     /// As a power cut does.
@@ -187,9 +205,30 @@ pub(super) async fn agrees(mut place: impl Place) {
     let refused = four.answer().await.expect("an answer");
     assert_eq!(refused.status, 503, "{}", refused.body);
 
+    // What is revoked meanwhile holds here, and says that the others do not know it.
+    let leaked = Replica::kids(&alone)[0].as_str().expect("a kid").to_owned();
+    let told = one.keys(&["revoke", &leaked, "--reason", "leaked"]).await;
+    assert!(told.contains("not in the shared store yet"), "{told}");
+    assert_eq!(
+        same(&[&one], 3).await.headers["cache-control"],
+        "public, max-age=60"
+    );
+
     place.start_again().await;
     for replica in [&one, &two, &three] {
         replica.is_stored().await;
     }
-    assert_eq!(same(&[&one, &two, &three, &four], 4).await.body, alone.body);
+    let all = [&one, &two, &three, &four];
+    let without = same(&all, 3).await;
+    assert!(!without.body.contains(&leaked), "{}", without.body);
+
+    // Straight in the store, and by any replica: the others follow.
+    let told = one.keys(&["unrevoke", &leaked, "--store"]).await;
+    assert!(told.contains("audit: unrevoke"), "{told}");
+    assert_eq!(same(&all, 4).await.body, alone.body);
+    let told = three
+        .keys(&["revoke", &leaked, "--reason", "leaked after all"])
+        .await;
+    assert!(!told.contains("warning"), "{told}");
+    assert_eq!(same(&all, 3).await.body, without.body);
 }
