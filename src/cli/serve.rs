@@ -98,7 +98,7 @@ async fn serve(
         clock: clock.clone(),
         stores: Stores::open(settings.store.clone()).map_err(|cause| Failure::failed(cannot_keep(&cause)))?,
     };
-    let issuers = Issuers::start(shared, settings.issuers.clone());
+    let mut issuers = Issuers::start(shared, settings.issuers.clone());
     metrics.config_loaded(clock.now());
     let readiness = Arc::new(Readiness::new());
     let admin_state = AdminState {
@@ -137,13 +137,15 @@ async fn serve(
 
     let stop_edge = CancellationToken::new();
     let stop_admin = CancellationToken::new();
-    let mut edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
     let control = tokio::spawn(control.serve(control_state, stop_edge.clone()));
     let mut admin = tokio::spawn(admin::serve(
         admin_socket,
         admin_state,
         stop_admin.clone().cancelled_owned(),
     ));
+    // Connections wait in the kernel meanwhile: the first answer is the right one.
+    issuers.started().await;
+    let mut edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
     let mut reloader = Reloader {
         asked,
         settings,

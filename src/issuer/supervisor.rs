@@ -15,7 +15,7 @@ use super::shared::{Published, Shared};
 use super::task::{Issuer, Parts};
 use crate::catalog::{Route, Slot};
 
-/// How long a reload waits for an issuer to publish what its ledger says: a little more than a store that hangs takes.
+/// How long a start and a reload wait for an issuer to publish what its ledger says: a little more than a store that hangs takes.
 const STARTS_WITHIN: Duration = Duration::from_millis(2500);
 
 /// The issuers of the process, each with a task of its own: one issuer's trouble never touches another.
@@ -101,6 +101,18 @@ impl Issuers {
             self.running.push(running);
         }
         self.serve();
+    }
+
+    /// Waits until what each ledger says is published, a little longer than a store that hangs takes: who was let in
+    /// before would be told 503, though the keys are known.
+    pub async fn started(&mut self) {
+        let all = async {
+            for running in &mut self.running {
+                // Fails where the task panicked, which was logged.
+                let _ = (&mut running.started).await;
+            }
+        };
+        let _ = tokio::time::timeout(STARTS_WITHIN, all).await;
     }
 
     /// How far they are.
