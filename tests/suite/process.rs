@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::real::http::Http;
+use crate::real::http::{Answer, Http};
 use crate::real::program::{eventually, free_port};
 use crate::real::service::OidcIssuer;
 
@@ -90,6 +90,10 @@ async fn kids(http: &Http, jwks: &str) -> Vec<String> {
     if answer.status != 200 {
         return Vec::new();
     }
+    kids_of(&answer)
+}
+
+fn kids_of(answer: &Answer) -> Vec<String> {
     let keys = answer.json()["keys"].as_array().unwrap().clone();
     keys.iter()
         .map(|key| key["kid"].as_str().unwrap().to_owned())

@@ -29,6 +29,16 @@ impl Http {
 
     /// Trusts the certificates of this PEM, and no others.
     pub(crate) fn trusting(pem: &str) -> Self {
+        // A test has its own runtime, so connections must not outlive a request.
+        Self::new(pem, 0)
+    }
+
+    /// The same for many requests in one test.
+    pub(crate) fn keeping_connections(pem: &str) -> Self {
+        Self::new(pem, 1)
+    }
+
+    fn new(pem: &str, idle_connections: usize) -> Self {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             rustls::crypto::aws_lc_rs::default_provider()
@@ -40,8 +50,7 @@ impl Http {
             .tls_certs_only(roots)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            // A test has its own runtime, so connections must not outlive a request.
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(idle_connections)
             .timeout(Duration::from_secs(30))
             .build()
             .expect("a client");
