@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::api::Api;
 use super::cluster::{CLUSTER, Cluster};
 use super::http::{Answer, Http};
 use super::pki::Pki;
@@ -187,17 +188,17 @@ fn pods() -> String {
 }
 
 /// Creates an object; unknown and repeated fields are errors.
-async fn create(cluster: &Cluster, path: &str, object: &Value) -> Answer {
+async fn create(api: &Api, path: &str, object: &Value) -> Answer {
     let path = format!("{path}?fieldValidation=Strict");
-    cluster.send(Method::POST, &path, Some(object)).await
+    api.send(Method::POST, &path, Some(object)).await
 }
 
 /// Creates an object of any kind that the API server knows by now.
-pub(super) async fn accept(cluster: &Cluster, object: &Value) {
+pub(super) async fn accept(api: &Api, object: &Value) {
     let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
     let version = object["apiVersion"].as_str().expect("a version");
     let root = if version.contains('/') { "apis" } else { "api" };
-    let resource = resource(cluster, &format!("/{root}/{version}"), &object["kind"]).await;
+    let resource = resource(api, &format!("/{root}/{version}"), &object["kind"]).await;
     let plural = resource["name"].as_str().expect("a plural");
     let path = if resource["namespaced"] == json!(true) {
         let namespace = object["metadata"]["namespace"].as_str().expect("a namespace");
@@ -208,16 +209,16 @@ pub(super) async fn accept(cluster: &Cluster, object: &Value) {
     } else {
         format!("/{root}/{version}/{plural}")
     };
-    let created = create(cluster, &path, object).await;
+    let created = create(api, &path, object).await;
     assert_eq!(created.status, 201, "{what}: {}", created.body);
     assert_eq!(warnings(&created), "", "{what}");
 }
 
 /// How the API server serves a kind. One that was defined a moment ago is not there at once.
-async fn resource(cluster: &Cluster, path: &str, kind: &Value) -> Value {
+async fn resource(api: &Api, path: &str, kind: &Value) -> Value {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let answer = cluster.get(path).await;
+        let answer = api.get(path).await;
         if answer.status == 200 {
             let list = answer.json();
             let resources = list["resources"].as_array().expect("resources").iter();

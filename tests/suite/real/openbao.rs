@@ -1,7 +1,9 @@
 //! OpenBao, the open Vault, as the external identity provider: a pod's token buys a secret.
 
+use std::path::Path;
 use std::process::Command;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,7 +24,7 @@ async fn openbao_finds_the_keys_and_sells_a_secret_for_a_pods_token() {
     };
     let world = World::shared(&programs).await;
     let bao = OpenBao::start(&programs).await;
-    bao.trust(&world);
+    bao.trust(&world.issuer, &world.service.ca());
     let access_token = bao.login(&world.token).expect("an access token");
     let secret = bao.run(
         &access_token,
@@ -42,7 +44,7 @@ async fn openbao_refuses_every_other_token_and_says_why() {
     };
     let world = World::shared(&programs).await;
     let bao = OpenBao::start(&programs).await;
-    bao.trust(&world);
+    bao.trust(&world.issuer, &world.service.ca());
 
     let (key, kid) = (world.signing_key(), tokens::kid(&world.token));
     let claims = tokens::claims(&world.token);
@@ -99,15 +101,18 @@ async fn openbao_refuses_every_other_token_and_says_why() {
 }
 
 /// `bao server -dev`.
-struct OpenBao {
+#[derive(Debug)]
+pub(crate) struct OpenBao {
     _program: Program,
     programs: Programs,
     address: String,
+    http: Http,
     folder: TempDir,
 }
 
 impl OpenBao {
-    async fn start(programs: &Programs) -> Self {
+    /// Starts it.
+    pub(crate) async fn start(programs: &Programs) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let listen = format!("127.0.0.1:{}", free_port());
         let mut program = Program::start(
@@ -129,14 +134,13 @@ impl OpenBao {
             _program: program,
             programs: programs.clone(),
             address,
+            http,
             folder,
         }
     }
 
     /// What `docs/walkthrough.md` tells to do, once.
-    fn trust(&self, world: &World) {
-        let ca = world.service.ca();
-        let url = &world.issuer;
+    pub(crate) fn trust(&self, url: &str, ca: &Path) {
         let subject = format!("bound_subject=system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}");
         self.configure(&["auth", "enable", "jwt"]);
         self.configure(&[
@@ -188,6 +192,17 @@ impl OpenBao {
                 &format!("jwt={token}"),
             ],
         )
+    }
+
+    /// The same without the costs of a process.
+    pub(crate) async fn login_over_http(&self, token: &str) -> Result<(), String> {
+        let body = json!({ "role": "build-robot", "jwt": token }).to_string();
+        let url = format!("{}/v1/auth/jwt/login", self.address);
+        match self.http.send(Method::POST, &url, None, Some(body)).await {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            Ok(answer) => Err(answer.body),
+            Err(error) => Err(format!("{error:?}")),
+        }
     }
 
     /// What a `bao` command printed, or why it failed.

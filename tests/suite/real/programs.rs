@@ -38,15 +38,10 @@ impl Programs {
         if missing.is_empty() {
             return Some(Self(programs));
         }
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let missing = missing.join(", ");
-        assert!(
-            std::env::var_os("OIDC_ISSUER_TESTS_REQUIRE_ALL").is_none(),
-            "{test} must not be skipped, but these programs are missing: {missing}"
-        );
-        // Not `eprintln!`: that one is captured, and a skip must be seen.
-        let line = format!("SKIPPED {test}: missing {missing}; tests/run obtains what is missing\n");
-        std::io::stderr().write_all(line.as_bytes()).ok();
+        skip(&format!(
+            "these programs are missing: {missing}; tests/run obtains what is missing"
+        ));
         None
     }
 
@@ -79,6 +74,23 @@ impl Programs {
         }
         command
     }
+}
+
+/// Says that this test is skipped, and why.
+///
+/// # Panics
+///
+/// If `OIDC_ISSUER_TESTS_REQUIRE_ALL` is set, as `tests/run` sets it.
+pub(crate) fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(
+        std::env::var_os("OIDC_ISSUER_TESTS_REQUIRE_ALL").is_none(),
+        "{test} must not be skipped, but {why}"
+    );
+    // Not `eprintln!`: that one is captured, and a skip must be seen.
+    std::io::stderr()
+        .write_all(format!("SKIPPED {test}: {why}\n").as_bytes())
+        .ok();
 }
 
 /// The folder with the scripts that play with the service.

@@ -51,7 +51,8 @@ impl OidcIssuer {
         Self::spawn_with(folder, state.to_owned(), arguments)
     }
 
-    async fn until_ready(&mut self) {
+    /// Waits until it is ready.
+    pub(crate) async fn until_ready(&mut self) {
         let (http, url) = (Http::plain(), self.admin("/readyz"));
         self.program.ready(async || http.is_ok(&url, None).await).await;
     }
