@@ -315,3 +315,33 @@ fn listing(answers: Vec<Answered>, complete: bool) -> Listing {
     listing.max_age = max_age.and_then(|age| age.try_into().ok());
     listing
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::fetch::{Proxy, Roots, SystemRoots};
+    use http::HeaderMap;
+
+    #[test]
+    fn an_endpoint_is_reached_at_its_own_address_over_https_by_the_usual_name() {
+        for base in ["https://10.96.0.1", "http://127.0.0.1:8001/k8s/clusters/c-1?x=y"] {
+            let target = Target {
+                base: base.parse().unwrap(),
+                roots: Roots::System(SystemRoots::default()),
+                server_name: Some("balancer.example".into()),
+                identity: None,
+                headers: HeaderMap::new(),
+                proxy: Proxy::None,
+                timeout: std::time::Duration::from_secs(1),
+            };
+            for (address, expected) in [
+                ("10.0.0.1:6443", "https://10.0.0.1:6443/openid"),
+                ("[fd00::1]:443", "https://[fd00::1]/openid"),
+            ] {
+                let endpoint = at(&target, address.parse().unwrap());
+                assert_eq!(fetch::below(&endpoint.base, "/openid").as_str(), expected);
+                assert_eq!(endpoint.server_name.as_deref(), Some(SERVER_NAME));
+            }
+        }
+    }
+}
