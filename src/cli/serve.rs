@@ -111,26 +111,11 @@ async fn serve(
     if let Some(address) = control_address {
         tracing::info!(%address, "listening on {address} for commands over mutual TLS");
     }
-    // Whoever publishes keys without taking commands is better than nobody.
-    let opened = match no_lock {
-        Some(error) => Err(error.to_string()),
-        None => control
-            .open(&settings.state_dir)
-            .map_err(|error| error.to_string()),
-    };
-    match opened {
-        Ok(path) => tracing::info!("commands are taken on {}", path.display()),
-        Err(error) => {
-            tracing::error!("there is no control socket, `oidc-issuer keys` cannot reach this: {error}");
-        }
-    }
+    open_socket(&mut control, &settings, no_lock);
     let audit = Arc::new(Audit::new(settings.audit.clone()));
-    if let Err(error) = audit.check().await {
-        tracing::error!("{error}");
-    }
     let control_state = ControlState {
         desk: issuers.desk(),
-        audit,
+        audit: Arc::clone(&audit),
         metrics: metrics.clone(),
         clock: clock.clone(),
     };
@@ -138,6 +123,12 @@ async fn serve(
     let stop_edge = CancellationToken::new();
     let stop_admin = CancellationToken::new();
     let control = tokio::spawn(control.serve(control_state, stop_edge.clone()));
+    // Beside all else: the file may hang.
+    tokio::spawn(async move {
+        if let Err(error) = audit.check().await {
+            tracing::error!("{error}");
+        }
+    });
     let mut admin = tokio::spawn(admin::serve(
         admin_socket,
         admin_state,
@@ -174,6 +165,22 @@ async fn serve(
         .map_err(Failure::failed)?;
     tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever publishes keys without taking commands is better than nobody.
+fn open_socket(control: &mut Control, settings: &Settings, no_lock: Option<StateError>) {
+    let opened = match no_lock {
+        Some(error) => Err(error.to_string()),
+        None => control
+            .open(&settings.state_dir)
+            .map_err(|error| error.to_string()),
+    };
+    match opened {
+        Ok(path) => tracing::info!("commands are taken on {}", path.display()),
+        Err(error) => {
+            tracing::warn!("there is no control socket, `oidc-issuer keys` cannot reach this: {error}");
+        }
+    }
 }
 
 fn cannot_listen(error: EdgeError) -> Failure {
