@@ -71,6 +71,7 @@ pub struct Undone {
     pub when: Timestamp,
     /// By whom.
     pub by: Arc<str>,
+    pub(super) unknown: Unknown,
 }
 
 /// Decisions of one kind by their names.
@@ -129,7 +130,11 @@ impl<T: About> Decisions<T> {
     pub(super) fn undo(&mut self, matches: impl Fn(&T) -> bool, when: Timestamp, by: &str) {
         for decision in self.0.values_mut() {
             if decision.undone.is_none() && matches(&decision.about) {
-                decision.undone = Some(Undone { when, by: by.into() });
+                decision.undone = Some(Undone {
+                    when,
+                    by: by.into(),
+                    unknown: Unknown::default(),
+                });
             }
         }
     }
@@ -159,9 +164,27 @@ impl<T: Clone + Ord> Decision<T> {
             )
         };
         let first = if words(self) <= words(other) { self } else { other };
-        let undone = [&self.undone, &other.undone].into_iter().flatten().min().cloned();
+        let undone = match (&self.undone, &other.undone) {
+            (Some(ours), Some(theirs)) => Some(ours.merge(theirs)),
+            (ours, theirs) => ours.as_ref().or(theirs.as_ref()).cloned(),
+        };
         Self {
             undone,
+            unknown: self.unknown.merge(&other.unknown),
+            ..first.clone()
+        }
+    }
+}
+
+impl Undone {
+    /// The earlier one, and what later releases wrote into either.
+    fn merge(&self, other: &Self) -> Self {
+        let first = if (self.when, &self.by) <= (other.when, &other.by) {
+            self
+        } else {
+            other
+        };
+        Self {
             unknown: self.unknown.merge(&other.unknown),
             ..first.clone()
         }

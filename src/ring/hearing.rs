@@ -6,20 +6,53 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::decisions::ChangeId;
-use super::pending;
-use super::selection::{Selection, shared_kids};
-use super::{Confirmation, Listing, Refused, Ring, SourceId};
+use super::held::shared_kids;
+use super::pending::{self, Pending};
+use super::selection::Selection;
+use super::{Confirmation, Ledger, Listing, Rules, SourceId};
 use crate::key::PublicKey;
+
+/// A listing that changes nothing of what is published: to be treated as a failed read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// No key in it may be published. An empty set is never published, so what was last read stays.
+    #[error(
+        "nothing publishable: no usable key, {quarantined} quarantined; what was last read stays published"
+    )]
+    NothingPublishable {
+        /// How many entries of the listing cannot be used.
+        quarantined: usize,
+    },
+    /// None of several endpoints could be read.
+    #[error("none of its endpoints could be read; what was last read stays published")]
+    Silent,
+    /// The reading of a source that this ring does not have (any more).
+    #[error("{} is not a source of this issuer", .0.0)]
+    UnknownSource(SourceId),
+}
 
 /// What a source is taken to have said.
 #[derive(Debug)]
 pub(super) struct Heard<'l> {
     /// The keys that it lists.
     pub(super) keys: Vec<&'l PublicKey>,
+    /// Those of listings with nothing to publish. They are told, and that is all: should the cause go (a rival is
+    /// revoked, a revocation undone), their listing is still to be judged.
+    pub(super) useless: Vec<&'l PublicKey>,
     /// Whether every other key is missing from it.
     pub(super) complete: bool,
     /// Why it counts as a failed read, if it does.
     pub(super) refused: Option<Refused>,
+}
+
+/// Where a reading is judged, and what is counted.
+#[derive(Debug)]
+pub(super) struct Hearing<'r> {
+    pub(super) ledger: &'r mut Ledger,
+    pub(super) pending: &'r mut Pending,
+    pub(super) rules: &'r Rules,
+    pub(super) now: Timestamp,
 }
 
 /// One endpoint's listing.
@@ -38,60 +71,97 @@ enum Verdict {
     Stranger(ChangeId),
 }
 
-/// Judges a reading, and counts those that wait for a confirmation.
-pub(super) fn hear<'l>(
-    ring: &mut Ring,
-    source: &SourceId,
-    confirmation: Confirmation,
-    listing: &'l Listing,
-    now: Timestamp,
-) -> Heard<'l> {
-    let parts = parts(listing);
-    let (answered, silent) = (parts.len(), listing.endpoints.len().saturating_sub(parts.len()));
-    let selection = Selection::of(&ring.ledger, &ring.rules, now);
-    let judged: Vec<_> = parts
-        .into_iter()
-        .map(|part| (judge(&part.keys, &selection), part))
-        .collect();
-    let mut heard = Heard {
-        keys: Vec::new(),
-        complete: listing.complete && silent == 0,
-        refused: None,
-    };
-    let (mut strangers, mut nothing) = (BTreeMap::new(), 0);
-    for (verdict, part) in judged {
-        match verdict {
-            Verdict::Known => {
-                if !ring.pending.is_empty() {
-                    let change = ChangeId::of(part.keys.iter().copied());
-                    ring.pending.forget(source, &change);
+impl Hearing<'_> {
+    /// Judges a reading, and counts those that wait for a confirmation.
+    pub(super) fn of<'l>(
+        mut self,
+        source: &SourceId,
+        confirmation: Confirmation,
+        listing: &'l Listing,
+    ) -> Heard<'l> {
+        let parts = parts(listing);
+        let (answered, silent) = (parts.len(), listing.endpoints.len().saturating_sub(parts.len()));
+        let selection = Selection::of(self.ledger, self.rules, self.now);
+        let is_first = selection.is_empty();
+        let judged: Vec<_> = parts
+            .into_iter()
+            .map(|part| (judge(&part.keys, &selection), part))
+            .collect();
+        let mut heard = Heard {
+            keys: Vec::new(),
+            useless: Vec::new(),
+            complete: listing.complete && silent == 0,
+            refused: None,
+        };
+        let (mut strangers, mut nothing) = (BTreeMap::new(), 0);
+        for (verdict, part) in judged {
+            match verdict {
+                Verdict::Known => {
+                    if !self.pending.is_empty() {
+                        let change = ChangeId::of(part.keys.iter().copied());
+                        self.pending.forget(source, &change);
+                    }
+                    heard.keys.extend(part.keys);
                 }
-                heard.keys.extend(part.keys);
+                // It says nothing about the absence of others.
+                Verdict::Nothing => {
+                    nothing += 1;
+                    heard.complete = false;
+                    let told = if is_first {
+                        &mut heard.keys
+                    } else {
+                        &mut heard.useless
+                    };
+                    told.extend(part.keys);
+                }
+                Verdict::Stranger(change) => drop(strangers.insert(change, part)),
             }
-            // Its keys are reported as held, but it says nothing about the absence of others.
-            Verdict::Nothing => {
-                nothing += 1;
+        }
+        for (change, part) in strangers {
+            if self.is_confirmed(source, confirmation, &change, &part) {
+                heard.keys.extend(part.keys);
+            } else {
                 heard.complete = false;
-                heard.keys.extend(part.keys);
             }
-            Verdict::Stranger(change) => drop(strangers.insert(change, part)),
         }
+        heard.refused = match answered {
+            0 => Some(Refused::Silent),
+            _ if nothing == answered => Some(Refused::NothingPublishable {
+                quarantined: heard.keys.len() + heard.useless.len() + listing.quarantined.len(),
+            }),
+            _ => None,
+        };
+        heard
     }
-    for (change, part) in strangers {
-        if is_confirmed(ring, source, confirmation, &change, &part, now) {
-            heard.keys.extend(part.keys);
-        } else {
-            heard.complete = false;
+
+    /// Counts a listing of strangers, and says whether it may be believed by now: here, or because another replica or an
+    /// operator confirmed it.
+    fn is_confirmed(
+        &mut self,
+        source: &SourceId,
+        confirmation: Confirmation,
+        change: &ChangeId,
+        part: &Part<'_>,
+    ) -> bool {
+        let heard = self
+            .pending
+            .hear(source, part.endpoint, &part.keys, confirmation, self.now);
+        let retention = self.rules.retention;
+        if self.ledger.is_confirmed(change, retention, self.now) {
+            self.pending.confirm(|id| id == change);
+            return true;
         }
+        if heard == pending::Heard::ConfirmedNow {
+            let why = match confirmation {
+                Confirmation::Duration(duration) => format!("{} listed it for {duration:#}", source.0),
+                _ => format!("{} listed it several times", source.0),
+            };
+            self.ledger
+                .confirmations
+                .add(change.clone(), self.now, "confirmation", &why);
+        }
+        heard != pending::Heard::Held
     }
-    heard.refused = match answered {
-        0 => Some(Refused::Silent),
-        _ if nothing == answered => Some(Refused::NothingPublishable {
-            quarantined: heard.keys.len() + listing.quarantined.len(),
-        }),
-        _ => None,
-    };
-    heard
 }
 
 /// The listings of the endpoints that answered; of a source without endpoints its only one.
@@ -128,34 +198,4 @@ fn judge(keys: &[&PublicKey], selection: &Selection<'_>) -> Verdict {
         return Verdict::Known;
     }
     Verdict::Stranger(ChangeId::of(keys.iter().copied()))
-}
-
-/// Counts a listing of strangers, and says whether it may be believed by now: here, or because another replica or an
-/// operator confirmed it.
-fn is_confirmed(
-    ring: &mut Ring,
-    source: &SourceId,
-    confirmation: Confirmation,
-    change: &ChangeId,
-    part: &Part<'_>,
-    now: Timestamp,
-) -> bool {
-    let heard = ring
-        .pending
-        .hear(source, part.endpoint, &part.keys, confirmation, now);
-    let retention = ring.rules.retention;
-    if ring.ledger.is_confirmed(change, retention, now) {
-        ring.pending.confirm(|id| id == change);
-        return true;
-    }
-    if heard == pending::Heard::ConfirmedNow {
-        let why = match confirmation {
-            Confirmation::Duration(duration) => format!("{} listed it for {duration:#}", source.0),
-            _ => format!("{} listed it several times", source.0),
-        };
-        ring.ledger
-            .confirmations
-            .add(change.clone(), now, "confirmation", &why);
-    }
-    heard != pending::Heard::Held
 }

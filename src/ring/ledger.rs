@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decisions::{Approval, ChangeId, Confirmed, Decisions, Revocation};
+use super::Unknown;
+use super::decisions::{Approval, ChangeId, Confirmed, DecisionId, Decisions, Revocation};
 use crate::key::{KeyId, PublicKey};
 
 /// How long an expired entry is remembered: until then a key that returns keeps its `first_seen`.
@@ -19,6 +19,10 @@ const REMEMBERED_ENTRIES: usize = 200;
 /// How long the confirmation of a wholesale change holds: until its keys are published, on every replica.
 /// Should the same keys come and go again later, they are strangers once more.
 const CONFIRMED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many confirmations are remembered, the last ones: a source that lists another cluster's keys every minute
+/// must not fill a store either.
+const REMEMBERED_CONFIRMATIONS: usize = 50;
 
 /// Each key that was published, by name and material, and the decisions about keys. An entry is made when its
 /// key is first published, so keys that are held never take room in a store.
@@ -168,6 +172,16 @@ impl Ledger {
         let over =
             |confirmed: &Confirmed| later(confirmed.when, CONFIRMED_FOR.saturating_add(CONFIRMED_FOR)) <= now;
         self.confirmations.0.retain(|_, confirmed| !over(confirmed));
+        while self.confirmations.0.len() > REMEMBERED_CONFIRMATIONS {
+            let age = |(id, confirmed): &(&DecisionId, &Confirmed)| (confirmed.when, (*id).clone());
+            let oldest = self
+                .confirmations
+                .0
+                .iter()
+                .min_by_key(age)
+                .map(|(id, _)| id.clone());
+            drop(oldest.and_then(|id| self.confirmations.0.remove(&id)));
+        }
         let ended = |entry: &Entry| entry.leaves_at(retention).filter(|left| *left <= now);
         if !self.entries.values().any(|entry| ended(entry).is_some()) {
             return;
@@ -240,11 +254,6 @@ impl Presence {
         now.max(later(self.stamp, SignedDuration::from_millis(1)))
     }
 }
-
-/// Members of a stored ledger that this release does not know, by name, as JSON text: kept for the release that
-/// wrote them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Unknown(pub(super) BTreeMap<Arc<str>, Arc<str>>);
 
 /// A moment after another; the last one that can be told where there is none.
 pub(super) fn later(moment: Timestamp, duration: SignedDuration) -> Timestamp {

@@ -3,9 +3,6 @@
 //! Every part is a join: entries by their name, `first_seen` by minimum, presence by its stamp, decisions by
 //! union. So replicas that have read the same writes have the same ledger, in whatever order they came.
 
-use std::sync::Arc;
-
-use super::ledger::Unknown;
 use super::{Entry, Ledger, Presence};
 
 /// How two presences of one key become one.
@@ -69,23 +66,5 @@ impl Presence {
                 ..*self
             },
         }
-    }
-}
-
-impl Unknown {
-    /// The members of both; where they differ, the greater text.
-    pub(super) fn merge(&self, other: &Self) -> Self {
-        let mut merged = self.0.clone();
-        for (name, theirs) in &other.0 {
-            merged
-                .entry(Arc::clone(name))
-                .and_modify(|ours| {
-                    if *theirs > *ours {
-                        ours.clone_from(theirs);
-                    }
-                })
-                .or_insert_with(|| Arc::clone(theirs));
-        }
-        Self(merged)
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::selection::{Held, Selection, shared_kids};
+use super::held::{Held, shared_kids};
+use super::selection::Selection;
 use super::{HeldChange, NewKeys, Ring};
 use crate::key::{KeyId, PublicKey, Quarantined, Reason};
 
@@ -231,7 +232,7 @@ impl Ring {
         let entries = self.ledger.entries().map(|entry| entry.key.id());
         let listed = self.voices.listed().into_keys();
         let held = self.pending.held().flat_map(|held| &held.keys);
-        let held = held.map(PublicKey::id);
+        let held = held.chain(self.useless.values().flatten()).map(PublicKey::id);
         entries.chain(listed).chain(held).cloned().collect()
     }
 }

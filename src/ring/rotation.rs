@@ -4,33 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::hearing::{Heard, hear};
+use super::hearing::{Heard, Hearing, Refused};
+use super::held::{Held, reason_of};
 use super::merge::PresenceRule;
 use super::pending::Pending;
-use super::selection::{Held, Selection};
+use super::selection::Selection;
 use super::voices::Voices;
 use super::{Confirmation, KeySet, Ledger, Listing, Presence, Rules, SourceId};
 use crate::key::{KeyId, PublicKey};
-
-/// A listing that changes nothing of what is published: to be treated as a failed read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused {
-    /// No key in it may be published. An empty set is never published, so what was last read stays.
-    #[error(
-        "nothing publishable: no usable key, {quarantined} quarantined; what was last read stays published"
-    )]
-    NothingPublishable {
-        /// How many entries of the listing cannot be used.
-        quarantined: usize,
-    },
-    /// None of several endpoints could be read.
-    #[error("none of its endpoints could be read; what was last read stays published")]
-    Silent,
-    /// The reading of a source that this ring does not have (any more).
-    #[error("{} is not a source of this issuer", .0.0)]
-    UnknownSource(SourceId),
-}
 
 /// The rules of rotation over one issuer's ledger.
 ///
@@ -47,6 +28,8 @@ pub struct Ring {
     pub(super) ledger: Ledger,
     /// When each key was first heard of that is listed and not in the set.
     pub(super) waiting: BTreeMap<KeyId, Timestamp>,
+    /// What each source last listed that cannot be published, where there was nothing else.
+    pub(super) useless: BTreeMap<SourceId, Vec<PublicKey>>,
 }
 
 impl Ring {
@@ -67,6 +50,7 @@ impl Ring {
             rules,
             ledger,
             waiting: BTreeMap::new(),
+            useless: BTreeMap::new(),
         }
     }
 
@@ -79,10 +63,21 @@ impl Ring {
         self.settle(now);
         let Heard {
             keys,
+            useless,
             complete,
             refused,
-        } = hear(self, source, confirmation, listing, now);
+        } = Hearing {
+            ledger: &mut self.ledger,
+            pending: &mut self.pending,
+            rules: &self.rules,
+            now,
+        }
+        .of(source, confirmation, listing);
         self.voices.hear(source, &keys, complete, now);
+        if refused.is_none() || !useless.is_empty() {
+            let useless = useless.into_iter().cloned().collect();
+            self.useless.insert(source.clone(), useless);
+        }
         self.write_down(&keys.into_iter().map(PublicKey::id).collect(), now);
         self.settle(now);
         refused.map_or(Ok(()), Err)
@@ -94,7 +89,8 @@ impl Ring {
     /// Takes up what a store or another replica knows; `ledger` has it from then on.
     ///
     /// What another replica found out about a key counts as if it had been found here. It is contradicted only by a
-    /// source that listed a key here after it was found absent there.
+    /// source that listed a key here after it was found absent there; or may have, before a restart, and could not be
+    /// asked since: who was cut off takes no key away when it is back.
     pub fn adopt(&mut self, other: &Ledger, now: Timestamp) {
         self.adopt_by(other, Presence::merge, now);
     }
@@ -105,7 +101,7 @@ impl Ring {
             return;
         }
         let before = std::mem::replace(&mut self.ledger, merged);
-        let mut listed_later = Vec::new();
+        let (mut listed_later, mut presumed) = (Vec::new(), Vec::new());
         for entry in self.ledger.entries() {
             let (id, presence) = (entry.key.id(), entry.presence);
             let was_listed = before.entry(id).map(|entry| entry.presence.listed);
@@ -113,10 +109,14 @@ impl Ring {
                 (listed, _) if was_listed == Some(listed) => {}
                 (true, _) => self.voices.learn(entry),
                 (false, Some(said)) if said > presence.stamp => listed_later.push((id.clone(), said)),
+                (false, None) if self.voices.presumes(id) => presumed.push((id.clone(), now)),
                 (false, _) => self.voices.unlearn(id),
             }
         }
         self.stand_by(listed_later, &before, now);
+        for id in self.stand_by(presumed, &before, now) {
+            self.voices.unlearn(&id);
+        }
         let (ledger, retention) = (&self.ledger, self.rules.retention);
         self.pending
             .confirm(|change| ledger.is_confirmed(change, retention, now));
@@ -125,25 +125,28 @@ impl Ring {
     }
 
     /// Keys that are published here, and were listed here after another replica found them absent, are listed; even
-    /// if that was so long ago that they have left elsewhere. Unless their kid was given to another key there.
-    fn stand_by(&mut self, listed_later: Vec<(KeyId, Timestamp)>, before: &Ledger, now: Timestamp) {
+    /// if that was so long ago that they have left elsewhere. Unless their kid was given to another key there. Tells
+    /// the others.
+    fn stand_by(&mut self, later: Vec<(KeyId, Timestamp)>, before: &Ledger, now: Timestamp) -> Vec<KeyId> {
+        if later.is_empty() {
+            return Vec::new();
+        }
         let published = Selection::of(before, &self.rules, now);
         let selection = Selection::of(&self.ledger, &self.rules, now);
         let stays = |id: &KeyId| {
             let is_free = selection.holder(&id.kid).is_none_or(|holder| holder == id);
             published.shows(id) && is_free && selection.revocation(id).is_none()
         };
-        let staying: Vec<_> = listed_later
-            .into_iter()
-            .filter(|(id, _)| stays(id))
-            .map(|(id, said)| (selection.shows(&id), id, said))
-            .collect();
-        for (was_published, id, said) in staying {
+        let (staying, going): (Vec<_>, Vec<_>) = later.into_iter().partition(|(id, _)| stays(id));
+        let gone: Vec<_> = staying.iter().map(|(id, _)| !selection.shows(id)).collect();
+        for ((id, said), had_left) in staying.into_iter().zip(gone) {
             self.ledger.set_listed(&id, said);
-            if !was_published {
+            self.voices.vouch(&id, said);
+            if had_left {
                 self.ledger.publish_anew(&id, said);
             }
         }
+        going.into_iter().map(|(id, _)| id).collect()
     }
 
     /// What is published at `now`. Ends what has run out, and admits what was held and may now enter.
@@ -223,7 +226,7 @@ impl Ring {
             .collect();
         let selection = Selection::of(&self.ledger, &self.rules, now);
         let last = selection.last().cloned();
-        let (admitted, held) = selection.vacancies().fill(&waiting);
+        let (admitted, mut held) = selection.vacancies().fill(&waiting);
         for (key, first_seen) in admitted {
             self.ledger.admit(key, first_seen, now);
             self.waiting.remove(key.id());
@@ -233,6 +236,24 @@ impl Ring {
             let selection = Selection::of(&self.ledger, &self.rules, now);
             self.pending.prune(|key| selection.keeps(key.id()), now);
         }
+        self.tell_useless(&mut held, now);
         held
+    }
+
+    /// What could not even wait.
+    fn tell_useless(&self, held: &mut Vec<Held>, now: Timestamp) {
+        if self.useless.is_empty() {
+            return;
+        }
+        let selection = Selection::of(&self.ledger, &self.rules, now);
+        let hidden = self.useless.values().flatten();
+        let hidden = hidden.filter(|key| !selection.shows(key.id()) && !self.waiting.contains_key(key.id()));
+        held.extend(hidden.map(|key| match selection.revocation(key.id()) {
+            Some(revocation) => Held {
+                key: key.clone(),
+                reason: reason_of(revocation),
+            },
+            None => Held::conflict(key),
+        }));
     }
 }

@@ -1,26 +1,21 @@
 //! Which entries of a ledger are published at a time: what has run out, who holds a kid, what there is room for.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::decisions::Revocation;
+use super::held::{Held, quarantine, reason_of};
 use super::ledger::later;
+use super::room::{ENVELOPE, in_document};
 use super::vacancies::Vacancies;
 use super::{Entry, HeldChange, KeySet, KeyState, Ledger, NewKeys, PublishedKey, Rules};
-use crate::key::{Algorithm, KeyId, PublicKey, Quarantined, Reason};
+use crate::key::{Algorithm, KeyId, PublicKey};
 
 /// How long caches are to ask often after a revocation.
 const ALERT: SignedDuration = SignedDuration::from_hours(24);
-
-/// A key that is not published, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) key: PublicKey,
-    pub(super) reason: Reason,
-}
 
 /// What follows from a ledger at a time; nothing of it is stored.
 #[derive(Debug)]
@@ -260,64 +255,4 @@ fn place(published: &PublishedKey) -> (bool, bool, &str) {
         published.key.algorithm() != Algorithm::Rs256,
         published.key.kid(),
     )
-}
-
-/// `{"keys":[` and `]}`, less the comma that the first key does not have.
-pub(super) const ENVELOPE: usize = r#"{"keys":[]}"#.len() - 1;
-
-/// What a key adds to the document: its JWK and a comma.
-pub(super) fn in_document(key: &PublicKey) -> usize {
-    key.jwk().len() + 1
-}
-
-/// The kids under which there is more than one material.
-pub(super) fn shared_kids<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> BTreeSet<Arc<str>> {
-    let (mut seen, mut shared) = (BTreeMap::new(), BTreeSet::new());
-    for key in keys {
-        let id = key.id();
-        if *seen.entry(&id.kid).or_insert(id) != id {
-            shared.insert(Arc::clone(&id.kid));
-        }
-    }
-    shared
-}
-
-pub(super) fn reason_of(revocation: &Revocation) -> Reason {
-    Reason::Revoked {
-        when: revocation.when,
-        by: revocation.by.to_string(),
-        why: revocation.why.to_string(),
-    }
-}
-
-impl Held {
-    pub(super) fn conflict(key: &PublicKey) -> Self {
-        let kid = key.kid().to_owned();
-        Self {
-            key: key.clone(),
-            reason: Reason::KidConflict { kid },
-        }
-    }
-
-    fn too_large(key: &PublicKey, rules: &Rules) -> Self {
-        let max_bytes = rules.max_bytes;
-        Self {
-            key: key.clone(),
-            reason: Reason::SizeLimit { max_bytes },
-        }
-    }
-
-    pub(super) fn quarantined(&self) -> Quarantined {
-        quarantine(&self.key, self.reason.clone())
-    }
-}
-
-/// A key held back by the ring. Name and fingerprint together tell it from its rivals.
-fn quarantine(key: &PublicKey, reason: Reason) -> Quarantined {
-    let [a, b, c, d, ..] = key.id().spki_sha256;
-    Quarantined {
-        entry: format!("key {} (SPKI SHA-256 {a:02x}{b:02x}{c:02x}{d:02x}…)", key.kid()),
-        kid: Some(key.kid().to_owned()),
-        reason,
-    }
 }

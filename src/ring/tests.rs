@@ -293,6 +293,38 @@ fn the_end_of_retention_never_takes_the_last_key() {
 }
 
 #[test]
+fn lowering_the_retention_does_not_empty_the_set() {
+    issuer()
+        .imports("a b")
+        .after(hours(2))
+        .lists("a c d")
+        .after(hours(1))
+        .retaining(hours(1))
+        .publishes("a c d");
+    issuer()
+        .imports("a b")
+        .after(hours(2))
+        .publishes("~a ~b")
+        .retaining(hours(1))
+        .publishes("~a")
+        .after(hours(1000))
+        .publishes("~a");
+}
+
+#[test]
+fn other_sources_over_the_same_ledger_keep_what_was_published() {
+    issuer_with(&[("s", 2)])
+        .lists("a b")
+        .lists("b")
+        .lists("b")
+        .publishes("b ~a")
+        .confirmed_by("t", Confirmation::Reads(2))
+        .publishes("b ~a")
+        .source_lists("t", "b c")
+        .publishes("b c ~a");
+}
+
+#[test]
 fn the_last_key_goes_as_soon_as_there_is_another() {
     issuer()
         .lists("a")

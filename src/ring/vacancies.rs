@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Rules;
-use super::selection::{ENVELOPE, Held, in_document, shared_kids};
+use super::held::{Held, shared_kids};
+use super::room::{ENVELOPE, in_document};
 use crate::key::{KeyId, PublicKey, Reason};
 
 /// What keeps a key that is listed from entering the set.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::decisions::Revocation;
+use super::held::Held;
 use super::ledger::later;
-use super::selection::{Held, Selection};
+use super::selection::Selection;
 use super::{Entry, HeldChange, KeyState, PublishedKey, Ring};
 use crate::key::{KeyId, PublicKey, Reason};
 

@@ -26,6 +26,8 @@ struct Listed {
     key: PublicKey,
     /// When it was last listed in this process. Not where only the ledger says that it is.
     said: Option<Timestamp>,
+    /// Whether this process started with a ledger that says so, and nobody has contradicted yet.
+    is_presumed: bool,
     /// The complete readings in a row without it.
     missed: Option<Missed>,
 }
@@ -41,6 +43,7 @@ impl Listed {
         Self {
             key: key.clone(),
             said,
+            is_presumed: false,
             missed: None,
         }
     }
@@ -52,7 +55,13 @@ impl Voices {
     pub(super) fn new(sources: impl IntoIterator<Item = (SourceId, Confirmation)>, ledger: &Ledger) -> Self {
         let listed = ledger.entries().filter(|entry| entry.presence.listed);
         let has: BTreeMap<_, _> = listed
-            .map(|entry| (entry.key.id().clone(), Listed::new(&entry.key, None)))
+            .map(|entry| {
+                let presumed = Listed {
+                    is_presumed: true,
+                    ..Listed::new(&entry.key, None)
+                };
+                (entry.key.id().clone(), presumed)
+            })
             .collect();
         let voice = |confirmation| Voice {
             confirmation,
@@ -112,6 +121,21 @@ impl Voices {
     pub(super) fn said(&self, id: &KeyId) -> Option<Timestamp> {
         let has = self.0.values().filter_map(|voice| voice.has.get(id));
         has.filter_map(|listed| listed.said).max()
+    }
+
+    /// Whether a source may have listed a key before this process started, and was not read completely since.
+    pub(super) fn presumes(&self, id: &KeyId) -> bool {
+        let mut unheard = self.0.values().filter(|voice| !voice.heard);
+        unheard.any(|voice| voice.has.get(id).is_some_and(|listed| listed.is_presumed))
+    }
+
+    /// What is presumed of a key is taken as said now, once: who contradicts later is right.
+    pub(super) fn vouch(&mut self, id: &KeyId, now: Timestamp) {
+        for listed in self.0.values_mut().filter_map(|voice| voice.has.get_mut(id)) {
+            if std::mem::take(&mut listed.is_presumed) {
+                listed.said = Some(now);
+            }
+        }
     }
 
     /// Another replica found a key absent: that counts for all, until a source lists it once more.

@@ -172,7 +172,11 @@ fn read_decision<T>(
             let place = format!("{}.undone", members.place);
             let mut undone = Members::of(undone, place, members.faults)?;
             let (when, by) = (undone.time("when"), undone.text("by"));
-            Some(Undone { when: when?, by: by? })
+            Some(Undone {
+                when: when?,
+                by: by?,
+                unknown: undone.unknown(),
+            })
         }
     };
     Some(Decision {

@@ -270,6 +270,11 @@ fn unknown_members_are_kept_wherever_they_stand() {
         value["added"] = json!({"in": ["a", "later", 1.5e300], "release": null});
         value["entries"][0]["note"] = "kept".into();
         value["revocations"][0]["ticket"] = 7.into();
+        for revocation in value["revocations"].as_array_mut().unwrap() {
+            if revocation["undone"].is_object() {
+                revocation["undone"]["ticket"] = 8.into();
+            }
+        }
     });
     let read = decode(&later).unwrap();
     let written: Value = serde_json::from_slice(&read.encode(ISSUER)).unwrap();
@@ -277,8 +282,24 @@ fn unknown_members_are_kept_wherever_they_stand() {
     for path in ["/added", "/entries/0/note", "/revocations/0/ticket"] {
         assert_eq!(written.pointer(path), expected.pointer(path), "{path}");
     }
+    assert_eq!(written["revocations"], expected["revocations"]);
     // Also when it meets a ledger that does not have them.
     assert_eq!(ledger().merge(&read), read);
     assert_eq!(read.merge(&ledger()), read);
     assert!(!ledger().adds_to(&read) && read.adds_to(&ledger()));
+}
+
+#[test]
+fn what_a_clock_that_stands_anywhere_has_stamped_can_be_read_again() {
+    for (now, written) in [
+        (Timestamp::MIN, "1970-01-01T00:00:00Z"),
+        (Timestamp::MAX, "2199-12-31T23:59:59Z"),
+    ] {
+        let mut ledger = Ledger::default();
+        ledger.take_over(&keys()[0], now);
+        let read = Ledger::decode(&ledger.encode(ISSUER), ISSUER).unwrap();
+        let entry = read.entry(keys()[0].id()).unwrap();
+        assert_eq!(entry.first_seen, written.parse().unwrap());
+        assert_eq!(Ledger::decode(&read.encode(ISSUER), ISSUER).unwrap(), read);
+    }
 }

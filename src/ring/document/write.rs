@@ -1,9 +1,9 @@
 //! Ledger → document.
 
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
 
-use super::{CHECKSUM, FORMAT, KIND, checksum, hex};
+use super::{CHECKSUM, FORMAT, KIND, TIMES, checksum, hex};
 use crate::key::KeyId;
 use crate::ring::decisions::{ChangeId, Decision, Decisions};
 use crate::ring::{Entry, Ledger, Unknown};
@@ -58,10 +58,11 @@ fn words<T>(object: &mut Map<String, Value>, decision: &Decision<T>) {
     object.insert("by".into(), (*decision.by).into());
     object.insert("why".into(), (*decision.why).into());
     if let Some(undone) = &decision.undone {
-        object.insert(
-            "undone".into(),
-            json!({ "when": time(undone.when), "by": *undone.by }),
-        );
+        let mut by = Map::new();
+        by.insert("when".into(), time(undone.when));
+        by.insert("by".into(), (*undone.by).into());
+        add_unknown(&mut by, &undone.unknown);
+        object.insert("undone".into(), by.into());
     }
     add_unknown(object, &decision.unknown);
 }
@@ -81,8 +82,10 @@ fn add_unknown(object: &mut Map<String, Value>, Unknown(unknown): &Unknown) {
     }
 }
 
+/// A clock may stand anywhere; what is written must be read again.
 fn time(time: Timestamp) -> Value {
-    time.to_string().into()
+    let last = TIMES.end - SignedDuration::from_secs(1);
+    time.clamp(TIMES.start, last).to_string().into()
 }
 
 /// JSON that was checked when it was made.

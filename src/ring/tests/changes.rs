@@ -78,6 +78,32 @@ fn a_held_listing_says_nothing_about_the_absence_of_published_keys() {
 }
 
 #[test]
+fn a_wrong_cluster_does_not_come_in_behind_an_operators_decision() {
+    // Two materials under one kid: nothing of it can be published, until one of them is revoked.
+    issuer_with(&[("s", 3)])
+        .lists("a")
+        .counts_as_failed("s", &listing("x8 x9"))
+        .holds("x:kid_conflict x:kid_conflict")
+        .revokes("sha256:08080808")
+        .publishes("a")
+        .lists("x8 x9")
+        .publishes("a")
+        .holds("x:unconfirmed x:unconfirmed");
+    // All of it is revoked, until that is undone.
+    issuer_with(&[("s", 3)])
+        .lists("a")
+        .lists("x8")
+        .revokes("x")
+        .counts_as_failed("s", &listing("x8"))
+        .holds("x:revoked x:unconfirmed")
+        .unrevokes("x")
+        .publishes("a")
+        .lists("x8")
+        .publishes("a")
+        .holds("x:unconfirmed");
+}
+
+#[test]
 fn nothing_is_held_while_nothing_is_published() {
     issuer_with(&[("s", 3)]).lists("x").publishes("x").holds("");
 }
@@ -151,6 +177,30 @@ fn one_replicas_confirmation_counts_for_all() {
         .lists("a2")
         .publishes("a")
         .holds("a:kid_conflict");
+}
+
+#[test]
+fn who_was_cut_off_and_restarts_takes_no_key_away_when_it_is_back() {
+    for cut_off in [hours(20), hours(60)] {
+        let other = issuer().lists("a b").lists("b").publishes("b ~a");
+        let lonely = issuer().lists("a b").after(cut_off).lists("a b").restarted();
+        // What was found absent long ago is listed, as far as this one knows.
+        let lonely = lonely.adopts(&other).publishes("a b");
+        // But it vouches for that once: whoever finds it absent after that is right, even if the source stays silent.
+        let other = other
+            .adopts(&lonely)
+            .publishes("a b")
+            .lists("b")
+            .publishes("b ~a");
+        lonely.adopts(&other).publishes("b ~a");
+    }
+}
+
+#[test]
+fn who_has_read_its_source_since_the_restart_believes_an_absence() {
+    let other = issuer().lists("a b").lists("b");
+    let restarted = issuer_with(&[("s", 3)]).lists("a b").restarted().lists("b");
+    restarted.publishes("a b").adopts(&other).publishes("b ~a");
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// Whether a listing waits for its confirmation: it says nothing then.
+    /// Whether a listing waits for its confirmation: it says nothing then. Nor does one with nothing to publish.
     fn is_held(&mut self, said: &Listing) -> bool {
         let changes = self.key_set().held_changes;
         changes.iter().any(|change| change.keys == said.keys)
@@ -166,10 +166,10 @@ impl World {
             ..listing(&names.join(" "))
         };
         let heard = self.ring.heard(&source(SOURCES[place]), &said, self.clock());
-        if self.is_held(&said) {
+        if heard.is_err() || self.is_held(&said) {
             return;
         }
-        if complete && heard.is_ok() {
+        if complete {
             self.lists[place].clear();
         }
         self.lists[place].extend(said.keys.iter().map(|key| key.id().clone()));

@@ -152,3 +152,15 @@ fn among_listed_keys_the_one_that_was_published_last_is_held_first() {
         .publishes("b c")
         .holds("a:size_limit");
 }
+
+#[test]
+fn a_source_with_another_cluster_at_every_few_reads_keeps_a_small_ledger() {
+    let mut story = issuer_with(&[("s", 2)]).bounded(50_000, 10).lists("a");
+    for number in 0..250 {
+        let keys = vec![crate::key::fake::key(&format!("{number:03}"), 9)];
+        let other = Listing { keys, ..listing("") };
+        story = story.says("s", &other).says("s", &other);
+    }
+    assert!(story.ring.ledger().confirmations().len() <= 50);
+    assert_eq!(story.ring.ledger().entries().len(), 10);
+}
