@@ -414,15 +414,17 @@ async fn every_command_that_changes_something_is_in_the_log_and_in_the_audit_fil
         assert!(metrics.contains(row), "{row}");
     }
 
-    // Whoever hangs up is audited too.
-    {
+    // Whoever hangs up before the answer is audited too.
+    let hasty = {
         use std::io::Write as _;
         let body = json!({"key": kid(0), "reason": "a mistake"}).to_string();
         let head = "POST /v1/keys/unrevoke HTTP/1.1\r\nHost: x\r\nContent-Type: application/json";
         let mut stream = std::os::unix::net::UnixStream::connect(house.state().join("control.sock")).unwrap();
         write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-    }
+        stream
+    };
     house.publishes(&[0, 1]).await;
+    drop(hasty);
     eventually("a line for it", async || {
         let lines = std::fs::read_to_string(house.folder.path("audit.log")).unwrap();
         lines.contains("a mistake").then_some(())
