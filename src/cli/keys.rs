@@ -88,7 +88,8 @@ struct UnrevokeArgs {
 struct ApproveArgs {
     /// The kid of the new key, `sha256:` and the beginning of its fingerprint, or the name of the change: as `keys list`
     /// shows them
-    #[arg(value_name = "KID|CHANGE")]
+    // A kid is base64url as often as not, and begins with a hyphen then and now.
+    #[arg(value_name = "KID|CHANGE", allow_hyphen_values = true)]
     name: String,
 
     /// Why
@@ -120,7 +121,7 @@ struct ImportArgs {
 #[derive(Debug, Args)]
 struct KeyArg {
     /// The kid of the key; or `sha256:` and the beginning of its fingerprint, as `keys list --output json` shows it
-    #[arg(value_name = "KID")]
+    #[arg(value_name = "KID", allow_hyphen_values = true)]
     key: String,
 }
 

@@ -256,6 +256,25 @@ async fn unknown_keys_and_issuers_are_told_what_there_is() {
     );
 }
 
+#[test]
+fn a_kid_may_begin_with_a_hyphen() {
+    let folder = Folder::new();
+    for arguments in [
+        &["revoke", "-abc", "--reason", "leaked", "--force"][..],
+        &["unrevoke", "--reason", "a mistake", "-abc"],
+        &["approve", "-abc"],
+    ] {
+        let output = keys_in(&folder.path("nowhere"), arguments);
+        assert_eq!(
+            output.code,
+            Some(1),
+            "it is taken, but no service runs: {}",
+            output.stderr
+        );
+        assert!(output.stderr.contains("control.sock"), "{}", output.stderr);
+    }
+}
+
 #[tokio::test]
 async fn a_second_issuer_has_to_be_named() {
     let house = House::new();
