@@ -3,7 +3,7 @@
 use super::{Folder, key, kid, kids};
 use crate::real::http::Http;
 use crate::real::program::{eventually, free_port};
-use crate::real::service::OidcIssuer;
+use crate::real::service::{OidcIssuer, run};
 
 struct Rotating {
     folder: Folder,
@@ -67,6 +67,25 @@ impl Rotating {
         .await;
     }
 
+    /// Runs the command that a line of its log names, as an operator does who copies it.
+    fn obeys(&self, line: &str) {
+        let (_, command) = line.split_once("oidc-issuer keys approve ").unwrap();
+        let words = command.split(['"', ' ']).take(3);
+        let mut arguments = vec!["keys", "approve"];
+        arguments.extend(words);
+        let state = self.service.state.display().to_string();
+        arguments.extend(["--reason", "planned", "--state-dir", &state]);
+        let output = run(&arguments);
+        assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.stderr);
+    }
+
+    async fn publishes_both(&self) {
+        eventually("both are published", async || {
+            (self.kids().await.len() == 2).then_some(())
+        })
+        .await;
+    }
+
     /// The lines of its log with these words.
     fn lines(&self, told: &str) -> Vec<String> {
         let lines = self.service.log().into_iter().map(|line| line.to_string());
@@ -97,16 +116,21 @@ async fn keys_that_were_all_exchanged_wait_for_an_operator_where_he_is_to_decide
         it.issuer
     ))
     .await;
+
+    it.obeys(&told[0]);
+    it.publishes_both().await;
+    let confirmed = it.lines("keys that replace every published one are confirmed");
+    assert!(
+        confirmed.len() == 1 && confirmed[0].contains("planned"),
+        "{confirmed:?}"
+    );
 }
 
 #[tokio::test]
 async fn keys_that_were_all_exchanged_are_published_when_they_were_listed_for_long_enough() {
     let it = Rotating::with("confirmation: 3s").await;
     it.folder.write("sa.pub", &key(1));
-    eventually("both are published", async || {
-        (it.kids().await.len() == 2).then_some(())
-    })
-    .await;
+    it.publishes_both().await;
     let told = [
         it.lines("until that was so for 3s"),
         it.lines("keys that replace every published one are confirmed"),
@@ -131,4 +155,6 @@ async fn a_new_key_waits_for_an_approval_where_it_must() {
     assert_eq!(told.len(), 1, "{told:?}");
     let command = format!("oidc-issuer keys approve {} --issuer {}", kid(1), it.issuer);
     assert!(told[0].contains(&command), "{told:?}");
+    it.obeys(&told[0]);
+    it.publishes_both().await;
 }

@@ -1,7 +1,7 @@
 //! A real Prometheus reads what the admin listener exports.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -19,8 +19,10 @@ async fn prometheus_scrapes_the_running_service() {
     let service = embedded().await;
     let folder = tempfile::tempdir().expect("a folder");
     let target = service.admin("").replace("http://", "");
+    let rules = deployed().join("alerts.yaml").display().to_string();
     let config = format!(
-        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+        "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
+         rule_files: [{rules}]\n\
          scrape_configs:\n  - job_name: oidc-issuer\n    static_configs: [{{ targets: [\"{target}\"] }}]\n"
     );
     let file = folder.path().join("prometheus.yml");
@@ -56,6 +58,24 @@ async fn prometheus_scrapes_the_running_service() {
     let build = query("oidc_issuer_build_info").await;
     assert_eq!(build.len(), 1, "{build:?}");
     assert_eq!(value(&build[0]).as_deref(), Some("1"));
+
+    // The alerts are evaluated over what the service really exports, and all is well.
+    let quiet = async || {
+        let answer = http.get(&format!("http://{listen}/api/v1/rules")).await.json();
+        let groups = answer["data"]["groups"].as_array()?;
+        let rules: Vec<_> = groups
+            .iter()
+            .filter_map(|group| group["rules"].as_array())
+            .flatten()
+            .collect();
+        for rule in &rules {
+            assert_ne!(rule["health"], "err", "{}: {}", rule["name"], rule["lastError"]);
+        }
+        // Until it was scraped, nothing seems to run.
+        let is_quiet = |rule: &&Value| rule["health"] == "ok" && rule["state"] == "inactive";
+        (rules.len() > 20 && rules.iter().all(is_quiet)).then_some(())
+    };
+    eventually("every rule is evaluated, and no alert is on", quiet).await;
 }
 
 #[tokio::test]
@@ -94,7 +114,6 @@ fn prometheus_takes_the_alerts_and_each_fires_when_it_should() {
     let Some(programs) = Programs::find(&["promtool"]) else {
         return;
     };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
     for (command, file) in [
         (&["check", "rules", "--lint-fatal"][..], "alerts.yaml"),
         (&["test", "rules"], "alerts.test.yaml"),
@@ -102,7 +121,7 @@ fn prometheus_takes_the_alerts_and_each_fires_when_it_should() {
         let output = programs
             .command("promtool")
             .args(command)
-            .arg(folder.join(file))
+            .arg(deployed().join(file))
             .output()
             .expect("promtool runs");
         assert!(
@@ -112,6 +131,11 @@ fn prometheus_takes_the_alerts_and_each_fires_when_it_should() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
+}
+
+/// Where the alerts are.
+fn deployed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus")
 }
 
 /// A service that has been asked, so that every kind of metric has a sample.
