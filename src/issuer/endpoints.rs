@@ -64,7 +64,7 @@ impl Endpoints {
                 tracing::info!(
                     issuer,
                     source,
-                    "the endpoints of the API server can be listed again"
+                    "the endpoints of the API server can be listed now"
                 );
             }
             _ => {}
