@@ -189,3 +189,71 @@ impl From<&AskError> for Failed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(key: &str, reason: &str) -> Request {
+        Request {
+            key: Some(key.to_owned()),
+            reason: Some(reason.to_owned()),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn a_revocation_has_a_key_and_a_reason() {
+        let (command, _) = request("k", " leaked ").command(Verb::Revoke).unwrap();
+        let expected = Command::Revoke {
+            name: "k".to_owned(),
+            why: "leaked".to_owned(),
+            force: false,
+        };
+        assert_eq!(command, expected);
+        for (request, told) in [
+            (request("k", " "), "`reason` is missing"),
+            (request("", "leaked"), "`key` is missing"),
+            (Request::default(), "`reason` is missing"),
+        ] {
+            let error = request.command(Verb::Revoke).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+        // The others need no reason.
+        for verb in [Verb::Unrevoke, Verb::Approve] {
+            request("k", "").command(verb).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_goes_into_logs_and_ledgers_is_short_and_on_one_line() {
+        for words in ["two\nlines", "\u{1b}[31mred", &"x".repeat(MAX_WORDS + 1)] {
+            for request in [request(words, "leaked"), request("k", words)] {
+                request.command(Verb::Revoke).unwrap_err();
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_jwks_the_entries_that_cannot_be_used_are_told() {
+        let with = |jwks: &str| Request {
+            jwks: Some(jwks.to_owned()),
+            ..Request::default()
+        };
+        let pem = rcgen::KeyPair::generate().unwrap().public_key_pem();
+        let key = key::parse_file(pem.as_bytes()).unwrap().keys.remove(0);
+        let jwks = format!(r#"{{"keys":[{},{{"kty":"oct","k":"AAAA"}}]}}"#, key.jwk());
+        let (command, unusable) = with(&jwks).command(Verb::Import).unwrap();
+        assert_eq!(command, Command::Import { keys: vec![key] });
+        assert_eq!(unusable.len(), 1);
+        with("{").command(Verb::Import).unwrap_err();
+        Request::default().command(Verb::Import).unwrap_err();
+    }
+
+    #[test]
+    fn a_member_that_nobody_knows_is_refused() {
+        serde_json::from_str::<Request>(r#"{"kid":"k"}"#).unwrap_err();
+        let sent = serde_json::to_string(&request("k", "r")).unwrap();
+        assert_eq!(sent, r#"{"key":"k","reason":"r"}"#);
+    }
+}

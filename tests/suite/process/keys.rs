@@ -245,6 +245,9 @@ async fn unknown_keys_and_issuers_are_told_what_there_is() {
     assert!(post("application/json", r#"{"kid":"a"}"#).starts_with("HTTP/1.1 400"));
     let no_reason = post("application/json", &json!({"key": kid(0)}).to_string());
     assert!(no_reason.starts_with("HTTP/1.1 400"), "{no_reason}");
+    let large = "POST /v1/keys/import HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Content-Length: 9999999\r\nConnection: close\r\n\r\n";
+    assert!(raw(large).starts_with("HTTP/1.1 413"));
     let nothing = raw("GET /jwks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
     // Nothing of it is on the other listeners.

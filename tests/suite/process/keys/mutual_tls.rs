@@ -84,6 +84,29 @@ async fn only_a_client_certificate_of_the_configured_ca_gives_commands() {
     assert!(line.contains(r#""by":"alice by certificate on "#), "{line}");
     assert!(line.contains(r#""via":"mutual TLS from 127.0.0.1:"#), "{line}");
 
+    // A server that is not of the named CA is told nothing.
+    let wrong = house.folder.text("clients.crt");
+    let (cert, key) = &alice;
+    let way = [
+        "--control",
+        &url,
+        "--ca-file",
+        &wrong,
+        "--cert-file",
+        cert,
+        "--key-file",
+        key,
+    ];
+    let output = run(&[&["keys", "list"][..], &way].concat());
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.stderr.contains("is not the right one"),
+        "{}",
+        output.stderr
+    );
+    // Half an identity is wrong usage.
+    assert_eq!(run(&["keys", "list", "--control", &url]).code, Some(64));
+
     let mallory = Clients::new().operator(&house.folder, "mallory");
     let output = ask(&mallory, &["unrevoke", &kid(0)]);
     assert_eq!(output.code, Some(1));
