@@ -158,7 +158,7 @@ pub(crate) fn run_in(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Output {
 }
 
 /// The service's binary, without what the user's environment would make of it.
-fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oidc-issuer"));
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();

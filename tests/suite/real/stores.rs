@@ -81,5 +81,11 @@ async fn the_ledgers_are_config_maps_that_say_whose_they_are() {
         assert_eq!(metadata["annotations"]["oidc-issuer/issuer"], fleet::ISSUER);
         let document = ledger["data"]["ledger.json"].as_str().expect("a ledger");
         assert!(document.contains(fleet::ISSUER), "{document}");
+
+        // An operator finds them with a kubeconfig alone.
+        let listed = place
+            .keys(&["list", "--issuer", fleet::ISSUER, "--output", "json"])
+            .await;
+        assert_eq!(listed["keys"][0]["state"], "listed");
     }
 }

@@ -18,6 +18,7 @@ use super::super::manifests;
 use super::super::pki::Pki;
 use super::super::program::{Program, free_port};
 use super::super::programs::Programs;
+use super::super::service::binary;
 use super::google;
 
 /// A server that keeps ledgers.
@@ -369,6 +370,23 @@ impl Kubernetes {
         let items = list["items"].as_array_mut().expect("a list");
         assert_eq!(items.len(), 1, "{items:?}");
         items.remove(0)
+    }
+
+    /// What `oidc-issuer keys` tells, straight from the store, of whoever has a kubeconfig and no configuration.
+    pub(super) async fn keys(&self, arguments: &[&str]) -> Value {
+        let mut command = binary();
+        command
+            .arg("keys")
+            .args(arguments)
+            .arg(format!("--store=kubernetes://{}", Self::NAMESPACE))
+            .arg("--state-dir")
+            .arg(self.folder.path())
+            .env("KUBECONFIG", &self.kubeconfig);
+        let output = tokio::task::spawn_blocking(move || command.output()).await;
+        let output = output.expect("no panic").expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
     }
 }
 
