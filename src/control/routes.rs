@@ -110,7 +110,7 @@ async fn answered(seen: Seen, verb: Verb, request: Request) -> Response {
 
 async fn carried(seen: &Seen, verb: Verb, request: Request) -> Result<Report, Failed> {
     let Seen { state, peer } = seen;
-    let entry = Entry {
+    let mut entry = Entry {
         time: state.clock.now(),
         by: peer.by.clone(),
         via: peer.via.clone(),
@@ -126,8 +126,12 @@ async fn carried(seen: &Seen, verb: Verb, request: Request) -> Result<Report, Fa
     let carried = match request.command(verb) {
         Err(message) => Carried::malformed(message, entry),
         Ok((command, unusable)) => {
+            let issuer = state.desk.issuer(request.issuer.as_deref());
+            if let Ok(issuer) = &issuer {
+                entry.issuer = Some(issuer.clone());
+            }
             let asked = async {
-                let issuer = state.desk.issuer(request.issuer.as_deref())?;
+                let issuer = issuer?;
                 let answer = state.desk.ask(&issuer, command, &peer.by).await?;
                 let mut report = Report::new(&issuer, answer.at, answer.outcome);
                 report.refused.extend(unusable.iter().map(Refused::from));

@@ -37,7 +37,7 @@ pub(super) fn carry(store: &Store, verb: Verb, request: &Request) -> anyhow::Res
 async fn carried(store: &Store, verb: Verb, request: &Request) -> anyhow::Result<Result<Report, Failed>> {
     let (command, _) = request.command(verb).map_err(|message| anyhow!(message))?;
     let now = Clock::system().now();
-    let entry = Entry {
+    let mut entry = Entry {
         time: now,
         by: me(),
         via: format!(
@@ -54,7 +54,10 @@ async fn carried(store: &Store, verb: Verb, request: &Request) -> anyhow::Result
         message: None,
     };
     let outcome = match store.issuer(request.issuer.as_deref()) {
-        Ok(issuer) => store.change(&issuer, &command, &entry.by, now).await,
+        Ok(issuer) => {
+            entry.issuer = Some(issuer.clone());
+            store.change(&issuer, &command, &entry.by, now).await
+        }
         Err(error) => Err(error),
     };
     let Carried {

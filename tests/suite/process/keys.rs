@@ -414,7 +414,10 @@ async fn every_command_that_changes_something_is_in_the_log_and_in_the_audit_fil
         (&lines[0]["issuer"], &lines[0]["via"]),
         (&ISSUER.into(), &"socket".into())
     );
-    assert_eq!(lines[1]["outcome"], "denied");
+    assert_eq!(
+        (&lines[1]["outcome"], &lines[1]["issuer"]),
+        (&"denied".into(), &ISSUER.into())
+    );
     assert!(
         lines[2]["message"].as_str().unwrap().contains("nobody"),
         "{}",
