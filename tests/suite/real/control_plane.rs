@@ -144,11 +144,7 @@ impl ControlPlane {
     pub(crate) async fn account(&self) -> PathBuf {
         let api = self.api(0);
         api.create_service_account(NAMESPACE, "oidc-issuer").await;
-        for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
-            for object in manifests::of_kind(kind) {
-                manifests::accept(api, &object).await;
-            }
-        }
+        manifests::permit(api).await;
         self.renew_token(0).await
     }
 

@@ -32,11 +32,7 @@ impl World {
     async fn start(programs: &Programs) -> Self {
         let cluster = Cluster::start(programs, ISSUER).await;
         cluster.kubeconfig().await;
-        for kind in ["Role", "RoleBinding"] {
-            for object in manifests::of_kind(kind) {
-                manifests::accept(&cluster, &object).await;
-            }
-        }
+        manifests::permit(&cluster).await;
         let token_file = cluster.renew_token().await;
         let access =
             |wire: &Wire| json!({ "server": wire.url(), "caFile": cluster.ca(), "tokenFile": token_file });

@@ -178,6 +178,15 @@ pub(super) fn of_kind(kind: &str) -> Vec<Value> {
         .collect()
 }
 
+/// Lets the service's account do what the manifests let it do.
+pub(super) async fn permit(api: &Api) {
+    for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
+        for object in of_kind(kind) {
+            accept(api, &object).await;
+        }
+    }
+}
+
 fn documents(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).expect("a file");
     serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))

@@ -57,11 +57,7 @@ fn kubernetes(access: &Value) -> Value {
 async fn starts_cold(programs: &Programs, outage: Outage, store: impl Fn(&Value) -> Value) {
     let mut cluster = Cluster::start(programs, ISSUER).await;
     cluster.kubeconfig().await;
-    for kind in ["Role", "RoleBinding"] {
-        for object in manifests::of_kind(kind) {
-            manifests::accept(&cluster, &object).await;
-        }
-    }
+    manifests::permit(&cluster).await;
     let wire = Wire::to(&[cluster.address()]).await;
     let token_file = cluster.renew_token().await;
     let access = json!({ "server": wire.url(), "caFile": cluster.ca(), "tokenFile": token_file });

@@ -100,6 +100,11 @@ impl Replicas {
         self.members[place].service.as_mut().expect("it runs")
     }
 
+    /// The state folder of one of them, where commands are taken.
+    pub(crate) fn state(&self, place: usize) -> PathBuf {
+        self.members[place].state.clone()
+    }
+
     /// What each of them is asked for its JWKS, running or not.
     pub(crate) fn jwks_urls(&self) -> Vec<String> {
         (0..self.members.len())

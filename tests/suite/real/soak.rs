@@ -8,15 +8,15 @@ mod plan;
 mod pool;
 mod story;
 mod tally;
-mod verifiers;
 
 use super::cluster::CLUSTER;
 use super::control_plane::ADDRESSES;
 use super::namespace;
+use super::running_verifiers;
 
 #[test]
 fn not_one_valid_token_is_refused_during_three_rotations() {
-    let needs = [CLUSTER, verifiers::PROGRAMS, &["haproxy"]].concat();
+    let needs = [CLUSTER, running_verifiers::PROGRAMS, &["haproxy"]].concat();
     namespace::alone(&needs, &ADDRESSES, |programs| async move {
         story::tell(&programs, plan::Plan::of_environment()).await;
     });

@@ -14,13 +14,13 @@ use super::super::pki::rsa_key;
 use super::super::program::{eventually, free_port};
 use super::super::programs::Programs;
 use super::super::replicas::{Balancer, Replicas, kids};
+use super::super::running_verifiers::{NAMES, Verifiers};
 use super::super::tokens;
 use super::super::wire::Wire;
 use super::super::world::{AUDIENCE, NAMESPACE, SERVICE_ACCOUNT};
 use super::plan::Plan;
 use super::pool::{Minted, Pool};
 use super::tally::Tally;
-use super::verifiers::{NAMES, Verifiers};
 
 const REPLICAS: usize = 3;
 const ROTATIONS: usize = 3;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::verifiers::NAMES;
+use super::super::running_verifiers::NAMES;
 
 /// Filled by the tasks that verify and watch.
 #[derive(Debug)]

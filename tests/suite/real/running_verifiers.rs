@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::envoy::Envoy;
-use super::super::openbao::OpenBao;
-use super::super::programs::{Programs, servers};
-use super::super::world::AUDIENCE;
+use super::envoy::Envoy;
+use super::openbao::OpenBao;
+use super::programs::{Programs, servers};
+use super::world::AUDIENCE;
 
 /// The programs that they need.
-pub(super) const PROGRAMS: &[&str] = &["bao", "envoy", "python", "node", "verifiers"];
+pub(crate) const PROGRAMS: &[&str] = &["bao", "envoy", "python", "node", "verifiers"];
 
 /// Their names, in the order of the table.
-pub(super) const NAMES: [&str; 4] = ["OpenBao", "Envoy", "jose", "PyJWT"];
+pub(crate) const NAMES: [&str; 4] = ["OpenBao", "Envoy", "jose", "PyJWT"];
 
 /// All of them.
-pub(super) struct Verifiers {
+pub(crate) struct Verifiers {
     bao: OpenBao,
     envoy: Envoy,
     jose: Arc<Mutex<Stream>>,
@@ -31,7 +31,7 @@ pub(super) struct Verifiers {
 
 impl Verifiers {
     /// Starts them for the tokens of this issuer; a set of keys is kept as long as `max-age` says, Envoy's a second.
-    pub(super) async fn start(programs: &Programs, issuer: &str, ca: &Path, max_age: Duration) -> Self {
+    pub(crate) async fn start(programs: &Programs, issuer: &str, ca: &Path, max_age: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let seconds = max_age.as_secs().to_string();
         // Node looks for packages beside the script.
@@ -61,7 +61,7 @@ impl Verifiers {
     }
 
     /// Whether one of them takes this token, or why not.
-    pub(super) async fn judge(&self, place: usize, token: &str) -> Result<(), String> {
+    pub(crate) async fn judge(&self, place: usize, token: &str) -> Result<(), String> {
         match place {
             0 => self.bao.login_over_http(token).await,
             1 => match self.envoy.ask(Some(token)).await {
@@ -74,7 +74,7 @@ impl Verifiers {
     }
 
     /// How often Envoy did not get the keys.
-    pub(super) async fn failed_fetches(&self) -> u64 {
+    pub(crate) async fn failed_fetches(&self) -> u64 {
         self.envoy.failed_fetches().await
     }
 }
