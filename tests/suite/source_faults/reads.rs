@@ -458,7 +458,6 @@ async fn a_kubeconfig_may_name_a_proxy() {
 
 #[tokio::test]
 async fn the_environment_may_name_a_proxy_and_hosts_without_one() {
-    let world = World::new().await;
     let (port, mut told) = proxy("").await;
     let sources = [Which::Jwks, Which::ApiServer];
     for (source, no_proxy, by_proxy) in [
@@ -466,6 +465,8 @@ async fn the_environment_may_name_a_proxy_and_hosts_without_one() {
         (sources[1], "", true),
         (sources[0], "10.0.0.0/8, 127.0.0.1", false),
     ] {
+        // With a state folder of its own: nothing is published before it was read.
+        let world = World::new().await;
         let environment = [
             ("HTTPS_PROXY", format!("http://127.0.0.1:{port}")),
             ("NO_PROXY", no_proxy.to_owned()),
