@@ -1,5 +1,6 @@
 mod changes;
 mod laws;
+mod ledgers;
 mod limits;
 mod model;
 mod operator;
