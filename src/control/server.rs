@@ -25,7 +25,8 @@ use super::{ControlSettings, ControlState, Socket, SocketError};
 use crate::clock::Clock;
 use crate::edge::{EdgeError, listen};
 
-/// Open at the same time; the rest waits.
+/// Open at the same time, on the socket and on the address each: strangers at the address do not keep anybody from the
+/// socket. The rest waits.
 const CONNECTIONS: usize = 16;
 
 /// Of a TLS handshake, and of the head of a request.
@@ -72,7 +73,6 @@ impl Control {
         let crowd = Crowd {
             state,
             stop,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
             connections: TaskTracker::new(),
         };
         let socket = async {
@@ -97,13 +97,13 @@ impl Control {
 struct Crowd {
     state: ControlState,
     stop: CancellationToken,
-    places: Arc<Semaphore>,
     connections: TaskTracker,
 }
 
 impl Crowd {
     async fn of_socket(&self, socket: &Socket) {
-        while let Some(next) = self.next(socket.listener.accept()).await {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        while let Some(next) = self.next(&places, socket.listener.accept()).await {
             let Some((place, (stream, _))) = next else {
                 continue;
             };
@@ -117,7 +117,8 @@ impl Crowd {
     }
 
     async fn of_address(&self, listener: &TcpListener, tls: &Arc<Tls>) {
-        while let Some(next) = self.next(listener.accept()).await {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        while let Some(next) = self.next(&places, listener.accept()).await {
             let Some((place, (stream, from))) = next else {
                 continue;
             };
@@ -132,10 +133,11 @@ impl Crowd {
     /// The next connection, once there is a place for it. `None` when all is to end, `Some(None)` where there was none.
     async fn next<S>(
         &self,
+        places: &Arc<Semaphore>,
         accept: impl Future<Output = io::Result<S>>,
     ) -> Option<Option<(OwnedSemaphorePermit, S)>> {
         let accepted = async {
-            let place = Arc::clone(&self.places).acquire_owned().await.ok();
+            let place = Arc::clone(places).acquire_owned().await.ok();
             (place, accept.await)
         };
         let (place, stream) = tokio::select! {

@@ -127,6 +127,13 @@ async fn only_a_client_certificate_of_the_configured_ca_gives_commands() {
         .await;
     house.publishes(&[1]).await;
 
+    // Strangers who say nothing keep nobody from the socket.
+    let strangers: Vec<_> = (0..40)
+        .map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).unwrap())
+        .collect();
+    house.done(&["list"]);
+    drop(strangers);
+
     // Another CA takes effect with the next connection.
     let others = Clients::new();
     house.folder.write("clients.crt", &others.pem());
