@@ -7,6 +7,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ struct Inner {
     shared: Option<tokio::sync::Mutex<Link>>,
     /// The newest ledger; `None` before it was opened.
     newest: Mutex<Option<Ledger>>,
+    /// Whether the copy on this machine did not answer at the start, and is still to be read.
+    is_unread: AtomicBool,
     /// What the shared store is to have: what was published.
     published: watch::Sender<Ledger>,
     /// What is known to be in the shared store.
@@ -55,6 +58,8 @@ struct Inner {
 struct Link {
     shared: Shared,
     tracker: Tracker,
+    /// The generation before a torn one, as long as nothing was written over that.
+    rescued: Option<Ledger>,
 }
 
 /// A ledger that was found somewhere: to be merged into the ring.
@@ -73,6 +78,7 @@ impl Replica {
             tokio::sync::Mutex::new(Link {
                 shared,
                 tracker: Tracker::new(Instant::now()),
+                rescued: None,
             })
         };
         Self(Arc::new(Inner {
@@ -80,6 +86,7 @@ impl Replica {
             local,
             shared: shared.map(link),
             newest: Mutex::default(),
+            is_unread: AtomicBool::new(false),
             published: watch::Sender::default(),
             stored: watch::Sender::default(),
             status: Mutex::default(),
@@ -133,8 +140,11 @@ impl Replica {
         if let (Opening::With(ledger), Some(copy), Some(said)) = (&opening, &self.0.local, local) {
             match said {
                 Said::Ledger(here) if here == *ledger => {}
-                // It stays as it is, since nobody knows what is in it.
-                Said::Silent(reason) => self.durable(Err(NotKept::Failed(reason))),
+                // It stays as it is, since nobody knows what is in it yet.
+                Said::Silent(reason) => {
+                    self.0.is_unread.store(true, Ordering::Relaxed);
+                    self.durable(Err(NotKept::Failed(reason)));
+                }
                 _ if ledger.is_empty() => {}
                 _ => self.durable(copy.keep(ledger.encode(&self.0.issuer).into()).await),
             }
@@ -163,7 +173,10 @@ impl Replica {
             Ok(Some(Said::Ledger(ledger))) => Said::Ledger(ledger),
             Ok(Some(said)) => said,
             // Only where it was read before, and the local copy was what was missing.
-            Ok(None) => link.tracker.seen().map_or(Said::Nothing, Said::Ledger),
+            Ok(None) => {
+                let known = link.rescued.clone().or_else(|| link.tracker.seen());
+                known.map_or(Said::Nothing, Said::Ledger)
+            }
             Err(error) => {
                 self.unreachable(&error, false);
                 Said::Silent(error)
@@ -197,6 +210,50 @@ impl Replica {
     /// writes what it lacks. At once where there is none to follow.
     pub async fn follow(&self, refresh: Duration, found: mpsc::Sender<Found>) {
         let Some(link) = &self.0.shared else { return };
+        tokio::select! {
+            () = self.follow_link(link, refresh, &found) => {}
+            () = self.make_up_for_local(&found) => {}
+        }
+    }
+
+    /// Reads the copy on this machine as soon as that is possible, if it was not at the start: it may have what no
+    /// other place has, and is not written before. Then rests for good.
+    async fn make_up_for_local(&self, found: &mpsc::Sender<Found>) {
+        let mut pause = AGAIN.0;
+        while let Some(local) = &self.0.local
+            && self.0.is_unread.load(Ordering::Relaxed)
+        {
+            sleep(pause).await;
+            pause = (pause * 2).min(AGAIN.1);
+            let ledger = match self.local_says(local, AT_WORK).await {
+                Said::Silent(_) => continue,
+                Said::Refused(reason) => {
+                    self.durable(Err(NotKept::Failed(reason)));
+                    continue;
+                }
+                Said::Ledger(ledger) => Some(ledger),
+                Said::Nothing | Said::Lost => None,
+            };
+            self.0.is_unread.store(false, Ordering::Relaxed);
+            if let Some(ledger) = ledger {
+                let (merged, done) = oneshot::channel();
+                if found.send(Found { ledger, merged }).await.is_err() || done.await.is_err() {
+                    return;
+                }
+            }
+            // What was not kept so far.
+            let newest = self.newest().clone().unwrap_or_default();
+            self.durable(local.keep(newest.encode(&self.0.issuer).into()).await);
+        }
+        std::future::pending().await
+    }
+
+    async fn follow_link(
+        &self,
+        link: &tokio::sync::Mutex<Link>,
+        refresh: Duration,
+        found: &mpsc::Sender<Found>,
+    ) {
         // The task before, of a reload, has ended or is about to.
         let mut link = link.lock().await;
         link.tracker.every(refresh);
@@ -258,7 +315,11 @@ impl Replica {
 
     /// Reads the shared store. `None`: it is what was known.
     async fn read(&self, link: &mut Link, within: Duration) -> Result<Option<Said>, String> {
-        let Link { shared, tracker, .. } = link;
+        let Link {
+            shared,
+            tracker,
+            rescued,
+        } = link;
         let place = shared.place();
         let read = timeout(within, shared.load(tracker.known())).await;
         let stored = match read.map_err(|_| late(&place, within)).flatten() {
@@ -274,6 +335,10 @@ impl Replica {
         let (said, seen) = match self.judged(shared, stored).await {
             Ok(judged) => judged,
             Err(reason) => return Ok(Some(Said::Refused(reason))),
+        };
+        *rescued = match &said {
+            Said::Ledger(older) if seen.document.is_none() => Some(older.clone()),
+            _ => None,
         };
         tracker.is_stored(seen, Instant::now());
         self.reached(false);
@@ -341,6 +406,7 @@ impl Replica {
                     version,
                 };
                 link.tracker.written(seen, now);
+                link.rescued = None;
                 self.status().writes += 1;
                 self.reached(true);
             }

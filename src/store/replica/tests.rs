@@ -308,3 +308,49 @@ async fn another_issuers_ledger_at_the_start_stops_the_issuer_until_it_is_gone()
     store.now().document = None;
     assert!(opening.await.unwrap().is_empty());
 }
+
+/// Nobody knows what it may have that no other place has.
+#[tokio::test]
+async fn a_copy_that_could_not_be_read_at_the_start_is_merged_when_it_can() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home
+        .path()
+        .join(format!("{}.json", crate::store::name::of(ISSUER)));
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let store = Fake::holding(document(&["b"]));
+    let replica = Running::start(Some(home.path()), Some(&store)).await;
+    assert_eq!(replica.now(), ledger(&["b"]));
+    replica.sees(&["c"]).await;
+    let not_durable = replica.replica.status_now().not_durable;
+    assert!(not_durable.is_some(), "it is not written before it was read");
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, document(&["a"])).unwrap();
+    let all = ledger(&["a", "b", "c"]);
+    until("it is merged", || replica.now() == all && stored(&store) == all).await;
+    until("and written", || {
+        let kept = std::fs::read(&path).is_ok_and(|kept| kept == all.encode(ISSUER));
+        kept && replica.replica.status_now().not_durable.is_none()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_generation_before_a_torn_one_is_still_known_when_the_local_copy_comes_later() {
+    let store = Fake::holding("torn");
+    store.now().previous = Some(document(&["a"]).into());
+    let home = tempfile::tempdir().unwrap();
+    let path = home
+        .path()
+        .join(format!("{}.json", crate::store::name::of(ISSUER)));
+    let other = ledger(&["b"]).encode("https://other.example.com");
+    std::fs::write(&path, other).unwrap();
+    let replica = replica(Some(home.path()), Some(&store));
+    let opening = tokio::spawn({
+        let replica = replica.clone();
+        async move { replica.open().await }
+    });
+    until("it is refused", || replica.status_now().waits.is_some()).await;
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(opening.await.unwrap(), ledger(&["a"]));
+}
