@@ -245,7 +245,7 @@ impl Replica {
             let newest = self.newest().clone().unwrap_or_default();
             self.durable(local.keep(newest.encode(&self.0.issuer).into()).await);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn follow_link(
