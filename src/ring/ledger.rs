@@ -104,6 +104,7 @@ impl Ledger {
             stamp,
             published_since: stamp,
             replaced: false,
+            dismissed: false,
         };
         self.entries
             .entry(key.id().clone())
@@ -124,6 +125,20 @@ impl Ledger {
             if other.kid == id.kid && other != id {
                 entry.presence.replaced = true;
             }
+        }
+    }
+
+    /// What has left does not come back because there is nothing else; but `shown` is published.
+    pub(super) fn dismiss_all_but(
+        &mut self,
+        shown: &BTreeSet<&KeyId>,
+        retention: SignedDuration,
+        now: Timestamp,
+    ) {
+        let revoked: BTreeSet<_> = self.revoked().into_keys().copied().collect();
+        for (id, entry) in &mut self.entries {
+            let has_left = entry.is_expired(retention, now) && !shown.contains(id);
+            entry.presence.dismissed |= has_left && !revoked.contains(&id.spki_sha256);
         }
     }
 
@@ -150,6 +165,7 @@ impl Ledger {
             listed,
             stamp: presence.next_stamp(now),
             replaced: presence.replaced && !listed,
+            dismissed: presence.dismissed && !listed,
             ..*presence
         };
         true
@@ -247,6 +263,8 @@ pub struct Presence {
     pub published_since: Timestamp,
     /// Whether it had left when another key got its kid: it waits as long as that one is published.
     pub replaced: bool,
+    /// Whether it had left when the last published key was revoked: it is not published again before it is listed.
+    pub dismissed: bool,
 }
 
 impl Presence {

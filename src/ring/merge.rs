@@ -54,7 +54,7 @@ impl Entry {
 impl Presence {
     /// The newer one; of two as new the one that says it is listed. Should they be alike in that: the later
     /// `published_since` (who asks since when every cache has a key must not be told too early), and a kid that
-    /// was handed on stays so.
+    /// was handed on stays so, and a key that was dismissed.
     pub(super) fn merge(&self, other: &Self) -> Self {
         use std::cmp::Ordering::{Equal, Greater, Less};
         match (self.stamp, self.listed).cmp(&(other.stamp, other.listed)) {
@@ -63,6 +63,7 @@ impl Presence {
             Equal => Self {
                 published_since: self.published_since.max(other.published_since),
                 replaced: self.replaced || other.replaced,
+                dismissed: self.dismissed || other.dismissed,
                 ..*self
             },
         }

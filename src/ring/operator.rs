@@ -96,11 +96,19 @@ impl Ring {
             }
         }
         trial.line_up(now);
-        if trial.key_set(now).keys.is_empty() && !before.keys.is_empty() && !force {
+        // What had left before does not come back for it.
+        let mut emptied = trial.clone();
+        let shown = before.keys.iter().map(|published| published.key.id());
+        emptied
+            .ledger
+            .dismiss_all_but(&shown.collect(), self.rules.retention, now);
+        let is_last = !before.keys.is_empty() && emptied.key_set(now).keys.is_empty();
+        if is_last && !force {
             let kid = name.to_owned();
             return Err(Denied::LastKey { kid });
         }
-        *self = trial;
+        trial.key_set(now);
+        *self = if is_last { emptied } else { trial };
         Ok(self.of_material(&meant))
     }
 

@@ -44,7 +44,7 @@ impl<'a> Selection<'a> {
         let revoked = ledger.revoked();
         let in_force = ledger
             .entries()
-            .filter(|entry| !revoked.contains_key(&entry.key.id().spki_sha256));
+            .filter(|entry| !revoked.contains_key(&entry.key.id().spki_sha256) && !entry.presence.dismissed);
         let (expired, unexpired): (Vec<_>, Vec<_>) =
             in_force.partition(|entry| entry.is_expired(rules.retention, now));
         let mut selection = Self {
@@ -64,24 +64,11 @@ impl<'a> Selection<'a> {
         if selection.shown.is_empty() {
             let last = expired
                 .into_iter()
-                .filter(|entry| selection.never_left(entry))
                 .max_by_key(|entry| (entry.leaves_at(rules.retention), Reverse(entry.key.id())));
             selection.last = last.map(|entry| entry.key.id());
             selection.shown.extend(last);
         }
         selection
-    }
-
-    /// Whether an expired key can have stayed as the last one. Not if a key was published after its end that is
-    /// revoked now: it had left then, and nothing but an operator or a source brings it back.
-    fn never_left(&self, entry: &Entry) -> bool {
-        let left = entry.leaves_at(self.rules.retention);
-        let mut revoked = self.ledger.entries().filter_map(|other| {
-            let revocation = self.revoked.get(&other.key.id().spki_sha256)?;
-            let end = other.leaves_at(self.rules.retention);
-            Some(end.map_or(revocation.when, |end| end.min(revocation.when)))
-        });
-        revoked.all(|was_there_until| Some(was_there_until) <= left)
     }
 
     /// One holder for each kid. Two meet when the ledgers of two replicas do, when a clock was set back, the

@@ -120,11 +120,7 @@ fn read_entry(members: &mut Members<'_>) -> Option<Entry> {
     // All of them, so that every fault is told.
     let (first_seen, listed) = (members.time("firstSeen"), members.flag("listed"));
     let (stamp, published_since) = (members.time("stamp"), members.time("publishedSince"));
-    let replaced = if members.object.contains_key("replaced") {
-        members.flag("replaced")
-    } else {
-        Some(false)
-    };
+    let (replaced, dismissed) = (members.mark("replaced"), members.mark("dismissed"));
     Some(Entry {
         key: key?,
         first_seen: first_seen?,
@@ -133,6 +129,7 @@ fn read_entry(members: &mut Members<'_>) -> Option<Entry> {
             stamp: stamp?,
             published_since: published_since?,
             replaced: replaced?,
+            dismissed: dismissed?,
         },
         unknown: members.unknown(),
     })
@@ -285,6 +282,15 @@ impl<'f> Members<'f> {
             return None;
         };
         Some(flag)
+    }
+
+    /// A flag that is left out where it is false.
+    fn mark(&mut self, member: &str) -> Option<bool> {
+        if self.object.contains_key(member) {
+            self.flag(member)
+        } else {
+            Some(false)
+        }
     }
 
     /// A list that may be left out.

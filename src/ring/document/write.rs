@@ -38,6 +38,9 @@ fn entry(entry: &Entry) -> Value {
     if presence.replaced {
         object.insert("replaced".into(), true.into());
     }
+    if presence.dismissed {
+        object.insert("dismissed".into(), true.into());
+    }
     add_unknown(&mut object, &entry.unknown);
     object.into()
 }

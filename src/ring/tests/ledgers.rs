@@ -68,12 +68,14 @@ fn unknown() -> impl Strategy<Value = Unknown> {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    let presence = (any::<bool>(), time(), time(), any::<bool>()).prop_map(
-        |(listed, stamp, published_since, replaced)| Presence {
+    let marks = prop_oneof![3 => Just((false, false)), 1 => Just((true, false)), 1 => Just((false, true))];
+    let presence = (any::<bool>(), time(), time(), marks).prop_map(
+        |(listed, stamp, published_since, (replaced, dismissed))| Presence {
             listed,
             stamp,
             published_since,
             replaced,
+            dismissed: dismissed && !listed,
         },
     );
     (select(keys()), time(), presence, unknown()).prop_map(|(key, first_seen, presence, unknown)| Entry {
@@ -239,12 +241,6 @@ proptest! {
         ledger in ledger(),
         hours in vec(0..200_i64, 1..6),
     ) {
-        // A revocation with a time to come says that its key is published until then.
-        let is_over = |revocation: &Revocation| revocation.when <= now();
-        let ledger = Ledger {
-            revocations: Decisions(ledger.revocations.0.into_iter().filter(|(_, it)| is_over(it)).collect()),
-            ..ledger
-        };
         let (mut ring, mut time) = (ring(&ledger), now());
         let mut was_empty = ring.key_set(time).keys.is_empty();
         for hours in hours {
@@ -252,6 +248,20 @@ proptest! {
             let is_empty = ring.key_set(time).keys.is_empty();
             prop_assert!(was_empty || !is_empty);
             was_empty = is_empty;
+        }
+    }
+
+    #[test]
+    fn invariant_2_another_retention_never_empties_the_set_of_any_ledger(
+        ledger in ledger(),
+        hours in vec(0..200_i64, 1..6),
+    ) {
+        let is_empty = |retention| {
+            let mut ring = Ring::new(Rules::new(retention), [(source("s"), 1)], ledger.clone());
+            ring.key_set(now()).keys.is_empty()
+        };
+        for hours in hours {
+            prop_assert_eq!(is_empty(SignedDuration::from_hours(hours)), is_empty(RETENTION));
         }
     }
 

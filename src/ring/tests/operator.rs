@@ -94,6 +94,34 @@ fn a_key_that_stayed_as_the_last_one_left_for_good_when_another_came() {
 }
 
 #[test]
+fn another_retention_after_a_revocation_does_not_empty_the_set() {
+    issuer()
+        .imports("a b3")
+        .after(hours(10))
+        .revokes("b")
+        .after(hours(10))
+        .publishes("~a")
+        .retaining(hours(5))
+        .publishes("~a");
+}
+
+#[test]
+fn what_had_left_before_the_last_key_was_revoked_by_force_stays_away_until_it_is_listed() {
+    issuer()
+        .lists("a b3")
+        .lists("b3")
+        .after(hours(60))
+        .revokes_by_force("b")
+        .publishes("")
+        .retaining(hours(100))
+        .publishes("")
+        .after(hours(-20))
+        .publishes("")
+        .lists("a b3")
+        .publishes("a");
+}
+
+#[test]
 fn a_revoked_key_does_not_take_the_last_one_with_it() {
     issuer()
         .imports("a b3")
@@ -110,6 +138,21 @@ fn where_another_key_waits_the_last_one_can_be_revoked() {
         .publishes("~a")
         .revokes("a")
         .publishes("a2");
+}
+
+#[test]
+fn where_a_retained_key_waits_for_its_kid_the_last_one_can_be_revoked() {
+    let start = issuer().lists("a");
+    let other = issuer()
+        .after(seconds(1))
+        .lists("a2 b3")
+        .lists("b3")
+        .revokes_by_force("b");
+    let merged = start
+        .adopts(&other)
+        .publishes("a")
+        .holds("a:kid_conflict b:revoked");
+    merged.revokes("a").publishes("~a2");
 }
 
 #[test]
