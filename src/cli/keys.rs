@@ -87,7 +87,7 @@ struct UnrevokeArgs {
 #[derive(Debug, Args)]
 struct ApproveArgs {
     /// The kid of the new key, `sha256:` and the beginning of its fingerprint, or the name of the change: as `keys list`
-    /// shows them
+    /// shows them. With --store the name of a change, or a kid as API servers make them
     // A kid is base64url as often as not, and begins with a hyphen then and now.
     #[arg(value_name = "KID|CHANGE", allow_hyphen_values = true)]
     name: String,

@@ -181,6 +181,7 @@ impl From<&AskError> for Failed {
             AskError::Denied(Denied::LastKey { .. }) => "lastKey",
             AskError::Denied(Denied::NotRevoked { .. }) => "notRevoked",
             AskError::Denied(Denied::NothingHeld { .. }) => "nothingHeld",
+            AskError::Denied(Denied::NoFingerprint { .. }) => "noFingerprint",
             AskError::Denied(Denied::PartOfChange { .. }) => "partOfChange",
         };
         Self {

@@ -31,6 +31,13 @@ pub enum Command {
         /// Why.
         why: String,
     },
+    /// Lets in what is to be heard elsewhere: there is no source here.
+    ApproveUnheard {
+        /// A key by its fingerprint, or a wholesale change.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Takes over keys that were published elsewhere.
     Import {
         /// Which.
@@ -66,6 +73,7 @@ impl Ring {
             Command::Revoke { name, why, force } => Done::Hit(self.revoke(name, by, why, *force, now)?),
             Command::Unrevoke { name } => Done::Hit(self.unrevoke(name, by, now)?),
             Command::Approve { name, why } => Done::Hit(self.approve(name, by, why, now)?),
+            Command::ApproveUnheard { name, why } => Done::Hit(self.approve_unheard(name, by, why, now)?),
             Command::Import { keys } => Done::Imported(self.import(keys, now)),
         };
         let view = self.view(now);

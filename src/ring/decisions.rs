@@ -27,6 +27,9 @@ pub struct DecisionId(pub(super) Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChangeId(pub(super) Arc<str>);
 
+/// Of the names of changes and decisions: hexadecimal ones.
+const DIGITS: usize = 16;
+
 impl ChangeId {
     /// The name of a listing with exactly these keys, in any order.
     pub(super) fn of<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> Self {
@@ -40,6 +43,13 @@ impl ChangeId {
             hash.update(id.spki_sha256);
         }
         Self(short(hash))
+    }
+
+    /// The name as an operator writes it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        let is_name = name.len() == DIGITS && name.chars().all(is_digit);
+        is_name.then(|| Self(name.into()))
     }
 
     /// Sixteen hexadecimal digits.
@@ -205,7 +215,7 @@ fn name<T: About>(about: &T, when: Timestamp, by: &str, why: &str, at: u32) -> D
 
 /// Eight octets of a hash in hexadecimal.
 fn short(hash: Sha256) -> Arc<str> {
-    hash.finalize()[..8]
+    hash.finalize()[..DIGITS / 2]
         .iter()
         .fold(String::new(), |mut hex, octet| {
             let _ = write!(hex, "{octet:02x}");

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
+use super::decisions::ChangeId;
 use super::held::{Held, shared_kids};
 use super::selection::Selection;
 use super::{HeldChange, NewKeys, Ring};
@@ -49,6 +52,15 @@ pub enum Denied {
         name: String,
         /// The kids and changes that wait.
         held: Vec<String>,
+    },
+    /// Where nothing is heard, the name alone must say which key is meant.
+    #[error(
+        "{name:?} does not say which key is meant: without a running service, name a change, or a kid that is the \
+         fingerprint of its key, as an API server makes it"
+    )]
+    NoFingerprint {
+        /// What was asked for.
+        name: String,
     },
     /// The key stands in a wholesale change, which is approved as a whole.
     #[error("{kid} waits as a part of change {change}, which replaces every published key; approve that one")]
@@ -186,6 +198,32 @@ impl Ring {
         Ok(approved)
     }
 
+    /// Lets in what is heard elsewhere: a wholesale change by its name, or a key by a `kid` that is the fingerprint of its
+    /// material. Takes effect wherever it is heard. Tells the keys, as far as the name says which.
+    pub fn approve_unheard(
+        &mut self,
+        name: &str,
+        by: &str,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<Vec<KeyId>, Denied> {
+        let approved = if let Some(change) = ChangeId::named(name) {
+            self.ledger.confirmations.add(change, now, by, why);
+            Vec::new()
+        } else {
+            let Some(spki_sha256) = fingerprint(name) else {
+                let name = name.to_owned();
+                return Err(Denied::NoFingerprint { name });
+            };
+            let kid = name.into();
+            let id = KeyId { kid, spki_sha256 };
+            self.ledger.approvals.add(id.clone(), now, by, why);
+            vec![id]
+        };
+        self.settle(now);
+        Ok(approved)
+    }
+
     /// Takes over the keys of an issuer that was published elsewhere until now: as retained, until a source lists
     /// them.
     pub fn import(&mut self, keys: &[PublicKey], now: Timestamp) -> Imported {
@@ -263,4 +301,9 @@ fn list(names: &[String]) -> String {
     } else {
         names.join(", ")
     }
+}
+
+/// The SHA-256 of a key's `SubjectPublicKeyInfo`, where its `kid` is that (kubernetes `pkg/serviceaccount/jwt.go`).
+fn fingerprint(kid: &str) -> Option<[u8; 32]> {
+    URL_SAFE_NO_PAD.decode(kid).ok()?.try_into().ok()
 }

@@ -23,11 +23,6 @@ pub(super) struct Store {
 
 /// Carries a command out, and writes it down.
 pub(super) fn carry(store: &Store, verb: Verb, request: &Request) -> anyhow::Result<Result<Report, Failed>> {
-    if verb == Verb::Approve {
-        return Err(anyhow!(
-            "what waits for an approval is known to a running service alone: give this command without --store"
-        ));
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime
         .context("the runtime cannot be started")?
@@ -36,6 +31,11 @@ pub(super) fn carry(store: &Store, verb: Verb, request: &Request) -> anyhow::Res
 
 async fn carried(store: &Store, verb: Verb, request: &Request) -> anyhow::Result<Result<Report, Failed>> {
     let (command, _) = request.command(verb).map_err(|message| anyhow!(message))?;
+    let command = match command {
+        // What waits is known to a running service alone.
+        Command::Approve { name, why } => Command::ApproveUnheard { name, why },
+        command => command,
+    };
     let now = Clock::system().now();
     let mut entry = Entry {
         time: now,

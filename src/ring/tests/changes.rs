@@ -334,6 +334,29 @@ fn a_confirmed_change_does_not_let_new_keys_in_where_they_are_to_be_approved() {
 }
 
 #[test]
+fn a_change_can_be_approved_where_nothing_is_heard() {
+    let mut here = issuer().confirmed_by("s", Confirmation::Manual);
+    here = here.lists("a").lists("x").publishes("a");
+    let change = here.ring.key_set(here.now).held_changes[0].change.clone();
+    let mut there = issuer_with(&[]).adopts(&here);
+    let approved = there.ring.approve_unheard(change.as_str(), "o", "w", there.now);
+    assert_eq!(approved, Ok(Vec::new()));
+    here.adopts(&there).lists("x").publishes("a x");
+}
+
+#[test]
+fn a_key_can_be_approved_where_nothing_is_heard_if_its_kid_is_its_fingerprint() {
+    let mut there = issuer().approving().lists("a");
+    let now = there.now;
+    let kid = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+    let approved = there.ring.approve_unheard(kid, "o", "w", now).unwrap();
+    assert_eq!((&*approved[0].kid, approved[0].spki_sha256), (kid, [1; 32]));
+    let refused = there.ring.approve_unheard("b", "o", "w", now).unwrap_err();
+    assert!(refused.to_string().contains("fingerprint"), "{refused}");
+    assert_eq!(there.ring.ledger().approvals().len(), 1);
+}
+
+#[test]
 fn an_approval_of_what_does_not_wait_tells_what_does() {
     let mut story = issuer_with(&[("s", 3)])
         .approving()

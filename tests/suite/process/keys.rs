@@ -366,6 +366,27 @@ async fn what_waits_for_an_approval_is_let_in() {
 }
 
 #[tokio::test]
+async fn what_waits_can_be_approved_in_the_store_too() {
+    let house = House::new();
+    let config = house.config("");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replacen("  sources:", "  newKeys: approve\n  sources:", 1);
+    house.folder.write("config.yaml", &text);
+    std::fs::remove_file(house.folder.path("1.pub")).unwrap();
+    let service = OidcIssuer::serve_in(&house.state(), &["--config", &config]).await;
+    house.publishes(&[0]).await;
+    killed(service).await;
+
+    let told = house.refused(1, &["approve", "made-by-hand", "--store"]);
+    assert!(told.contains("does not say which key is meant"), "{told}");
+    let report = house.done(&["approve", &kid(1), "--store", "--reason", "made by me"]);
+    assert_eq!(report["changed"][0]["kid"], kid(1));
+    house.folder.write("1.pub", &key(1));
+    let _service = OidcIssuer::serve_in(&house.state(), &["--config", &config]).await;
+    house.publishes(&[0, 1]).await;
+}
+
+#[tokio::test]
 async fn the_socket_is_for_its_owner_alone_replaces_a_stale_one_and_goes_with_the_service() {
     let house = House::new();
     let socket = house.state().join("control.sock");
