@@ -21,6 +21,7 @@
 mod cluster;
 mod node;
 
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model as _};
@@ -49,13 +50,16 @@ fn invariants_3_4_6_and_9_hold(bounds: Bounds) {
     let start = Instant::now();
     let checker = check(bounds, Presence::merge);
     let took = start.elapsed();
-    println!(
-        "{} states ({} transitions, depth {}) within {bounds:?}, in {took:.0?}, with {:?}",
+    // Past the capture of the test's output, so that every run tells.
+    let told = writeln!(
+        io::stderr(),
+        "model: {} states ({} transitions, depth {}) within {bounds:?}, in {took:.0?}, with {:?}",
         checker.unique_state_count(),
         checker.state_count(),
         checker.max_depth(),
         checker.model().seen,
     );
+    told.unwrap();
     checker.assert_properties();
     checker.model().assert_seen();
     assert!(took < LIMIT, "not all states were visited in time");
