@@ -212,7 +212,7 @@ impl Balancer {
         let servers = servers.concat();
         let config = format!(
             "defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 5s\n  \
-             retries 3\n  option redispatch\n  retry-on all-retryable-errors\n\
+             retries 3\n  option redispatch 1\n  retry-on all-retryable-errors\n\
              frontend verifiers\n  bind 127.0.0.1:{port} ssl crt {}\n  default_backend replicas\n\
              backend replicas\n  balance roundrobin\n  option httpchk GET /jwks\n  http-check expect status 200\n  \
              default-server check inter 500ms fall 1 rise 1 ssl verify required verifyhost localhost ca-file {}\n\

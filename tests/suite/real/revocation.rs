@@ -23,7 +23,7 @@ const REPLICAS: usize = 3;
 const REFRESH: Duration = Duration::from_secs(2);
 
 /// What a busy machine may add.
-const MARGIN: Duration = Duration::from_secs(2);
+const MARGIN: Duration = Duration::from_secs(3);
 
 /// How many ask for the keys all the time, beside the verifiers.
 const CLIENTS: usize = 4;
