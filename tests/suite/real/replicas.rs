@@ -211,11 +211,13 @@ impl Balancer {
             .collect();
         let servers = servers.concat();
         let config = format!(
-            "defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 5s\n  \
+            "global\n  log stdout format raw local0\n\
+             defaults\n  mode http\n  log global\n  option httplog\n  option dontlog-normal\n  \
+             timeout connect 5s\n  timeout client 30s\n  timeout server 10s\n  timeout check 5s\n  \
              retries 3\n  option redispatch 1\n  retry-on all-retryable-errors\n\
              frontend verifiers\n  bind 127.0.0.1:{port} ssl crt {}\n  default_backend replicas\n\
              backend replicas\n  balance roundrobin\n  option httpchk GET /jwks\n  http-check expect status 200\n  \
-             default-server check inter 500ms fall 1 rise 1 ssl verify required verifyhost localhost ca-file {}\n\
+             default-server check inter 500ms fall 2 rise 1 ssl verify required verifyhost localhost ca-file {}\n\
              {servers}",
             pem.display(),
             pki.ca.display()

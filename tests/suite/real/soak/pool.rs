@@ -25,8 +25,10 @@ pub(super) struct Minted {
     pub(super) token: Arc<str>,
     pub(super) kid: String,
     pub(super) since: Instant,
-    /// From then on it does not count.
-    pub(super) until: Instant,
+    /// From then on it is given to no verifier.
+    until: Instant,
+    /// From then on it may be refused: what its `exp` says.
+    pub(super) expires: Instant,
 }
 
 /// All of them, oldest first.
@@ -50,23 +52,25 @@ impl Pool {
     /// Mints at this API server without end; while it is away, the other one does.
     pub(super) async fn mint(self: Arc<Self>, place: usize, api: Api) {
         // The API server gives none that lives shorter.
-        let seconds = self.lifetime.as_secs().max(600);
+        let lives = self.lifetime.max(Duration::from_mins(10));
         loop {
             let asked = Instant::now();
-            if let Some(token) = api.mint(NAMESPACE, SERVICE_ACCOUNT, AUDIENCE, seconds).await {
-                self.add(place, asked, token);
+            let minted = api.mint(NAMESPACE, SERVICE_ACCOUNT, AUDIENCE, lives.as_secs());
+            if let Some(token) = minted.await {
+                self.add(place, asked, lives, token);
             }
             tokio::time::sleep(MINT_EVERY).await;
         }
     }
 
-    fn add(&self, place: usize, since: Instant, token: String) {
+    fn add(&self, place: usize, since: Instant, lives: Duration, token: String) {
         let kid = tokens::kid(&token);
         let minted = Minted {
             token: token.into(),
             kid: kid.clone(),
             since,
             until: since + self.lifetime.saturating_sub(CUT_OFF),
+            expires: since + lives.saturating_sub(CUT_OFF),
         };
         self.tokens.lock().expect("no panic").push_back(minted);
         *self

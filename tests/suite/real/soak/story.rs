@@ -149,16 +149,17 @@ async fn verify(place: usize, verifiers: &Verifiers, pool: &Pool, tally: &Tally)
             token,
             kid,
             since,
-            until,
+            expires,
+            ..
         }) = pool.pick()
         {
             let asked = Instant::now();
             let judged = verifiers.judge(place, &token).await;
-            // One that ended meanwhile says nothing.
-            if judged.is_ok() || Instant::now() < until {
-                let why = judged.err();
-                let why = why.map(|why| format!("a token of {kid}, {:.1} s old: {why}", age(since)));
-                tally.judged(place, asked.elapsed(), why);
+            let why = judged.err();
+            let why = why.map(|why| format!("a token of {kid}, {:.1} s old: {why}", age(since)));
+            match why {
+                Some(why) if Instant::now() >= expires => Tally::too_late(place, &why),
+                why => tally.judged(place, asked.elapsed(), why),
             }
         }
         tokio::time::sleep(PAUSE).await;

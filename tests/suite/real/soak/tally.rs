@@ -52,6 +52,11 @@ impl Tally {
         }
     }
 
+    /// A refusal that came when the token had expired meanwhile: it says nothing.
+    pub(super) fn too_late(place: usize, why: &str) {
+        eprintln!("soak: {} answered too late to count: {why}", NAMES[place]);
+    }
+
     /// A token of a key that has left was refused.
     pub(super) fn refused_rightly(&self, place: usize) {
         self.verifiers.lock().expect("no panic")[place].rightly_refused += 1;
