@@ -6,7 +6,7 @@ mod direct;
 mod fake;
 mod file;
 mod lock;
-mod name;
+pub(crate) mod name;
 mod opening;
 mod replica;
 mod settings;

@@ -1,6 +1,7 @@
 //! All issuers of the process: started, changed by a reload, stopped.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +36,8 @@ struct Running {
     slot: Arc<Slot>,
     stop: CancellationToken,
     task: JoinHandle<()>,
-    /// Ends when what its ledger says was published.
-    started: oneshot::Receiver<()>,
+    /// Ends when what its ledger says was published, or when it is known that it has to wait. `None`: it was waited for.
+    started: Option<oneshot::Receiver<()>>,
     window: Window,
 }
 
@@ -94,22 +95,29 @@ impl Issuers {
                             .send_modify(|published| published.waiting.retain(|one| *one != url));
                     }
                     running.stopped().await;
-                    self.run_and_wait(settings, slot).await
+                    self.run(Arc::new(settings), slot)
                 }
-                None => self.run_and_wait(settings, Arc::default()).await,
+                None => self.run(Arc::new(settings), Arc::default()),
             };
             self.running.push(running);
         }
+        // All of them at once: a store that does not answer must not hold up a reload once for each issuer.
+        self.started().await;
         self.serve();
     }
 
     /// Waits until what each ledger says is published, a little longer than a store that hangs takes: who was let in
-    /// before would be told 503, though the keys are known.
+    /// before would be told 503, though the keys are known. A ledger that is there and not to be used is not waited for.
     pub async fn started(&mut self) {
+        let starting: Vec<_> = self
+            .running
+            .iter_mut()
+            .filter_map(|running| running.started.take())
+            .collect();
         let all = async {
-            for running in &mut self.running {
-                // Fails where the task panicked, which was logged.
-                let _ = (&mut running.started).await;
+            for started in starting {
+                // Fails where it is done, or the task panicked, which was logged.
+                let _ = started.await;
             }
         };
         let _ = tokio::time::timeout(STARTS_WITHIN, all).await;
@@ -140,13 +148,6 @@ impl Issuers {
             .replace(self.running.iter().map(|running| running.window.clone()));
     }
 
-    async fn run_and_wait(&self, settings: IssuerSettings, slot: Arc<Slot>) -> Running {
-        let mut running = self.run(Arc::new(settings), slot);
-        // Fails where the task panicked, which was logged; a store that does not answer must not hold up the others.
-        let _ = tokio::time::timeout(STARTS_WITHIN, &mut running.started).await;
-        running
-    }
-
     fn run(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>) -> Running {
         let issuer = settings.profile.issuer.as_str();
         let (window, inbox) = Window::open(issuer, self.shared.stores.replica(issuer));
@@ -171,17 +172,29 @@ impl Issuers {
             slot,
             stop,
             task,
-            started,
+            started: Some(started),
             window,
         }
     }
 }
 
-/// `tell` is dropped when what the ledger says was published.
+/// `tell` is dropped when what the ledger says was published, or when it is known that the ledger cannot be had now.
 fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
+    let replica = parts
+        .shared
+        .stores
+        .replica(parts.settings.profile.issuer.as_str());
     Box::pin(async move {
-        let issuer = Issuer::open(parts).await;
+        let mut opening = pin!(Issuer::open(parts));
+        let opened = tokio::select! {
+            issuer = &mut opening => Some(issuer),
+            () = replica.waits() => None,
+        };
         drop(tell);
+        let issuer = match opened {
+            Some(issuer) => issuer,
+            None => opening.await,
+        };
         issuer.run().await;
     })
 }

@@ -277,6 +277,40 @@ async fn a_dropped_issuer_is_withdrawn_at_once_and_restored_from_its_ledger() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_is_not_to_be_used_holds_up_no_start_and_no_reload() {
+    let mut house = House::new();
+    house.key("a.pem");
+    let b = house.key("b.pem");
+    let folder = house.file("ledgers");
+    let store = crate::store::StoreSettings::File {
+        folder: folder.clone(),
+    };
+    house.shared.stores = Stores::open(store).unwrap();
+    let foreign = |issuer: &str| {
+        let name = format!("{}.json", crate::store::name::of(issuer));
+        let document = crate::ring::Ledger::default().encode("https://other.example.com");
+        fs::write(folder.join(name), document).unwrap();
+    };
+    let many: Vec<_> = (0..20).map(|number| format!("{A}/{number}")).collect();
+    foreign(A);
+    for issuer in &many {
+        foreign(issuer);
+    }
+
+    let start = Instant::now();
+    let mut issuers = house.start(vec![house.issuer(A, "a.pem"), house.issuer(B, "b.pem")]);
+    issuers.started().await;
+    let mut settings = vec![house.issuer(A, "a.pem"), house.issuer(B, "b.pem")];
+    settings.extend(many.iter().map(|issuer| house.issuer(issuer, "a.pem")));
+    issuers.apply(settings).await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+
+    house.until_kids(B, &[&b]).await;
+    assert!(house.published(A).unwrap().is_none(), "503");
+}
+
+#[tokio::test]
 async fn an_issuer_whose_sources_change_keeps_its_ledger() {
     let house = House::new();
     let (old, new) = (house.key("old.pem"), house.key("new.pem"));

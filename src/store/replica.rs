@@ -50,6 +50,8 @@ struct Inner {
     published: watch::Sender<Ledger>,
     /// What is known to be in the shared store.
     stored: watch::Sender<Ledger>,
+    /// Whether the issuer waits for its ledger, since it cannot be had now.
+    waits: watch::Sender<bool>,
     status: Mutex<Status>,
 }
 
@@ -89,6 +91,7 @@ impl Replica {
             is_unread: AtomicBool::new(false),
             published: watch::Sender::default(),
             stored: watch::Sender::default(),
+            waits: watch::Sender::default(),
             status: Mutex::default(),
         }))
     }
@@ -104,6 +107,7 @@ impl Replica {
             let reason = match self.opening(within).await {
                 Opening::With(ledger) => {
                     self.status().waits = None;
+                    self.0.waits.send_replace(false);
                     *self.newest() = Some(ledger.clone());
                     return ledger;
                 }
@@ -116,10 +120,18 @@ impl Replica {
                     "nothing is published before the ledger is read, both documents answer 503: {reason}"
                 );
             }
+            self.0.waits.send_replace(true);
             sleep(pause).await;
             pause = (pause * 2).min(AGAIN.1);
             within = AT_WORK;
         }
+    }
+
+    /// Ends as soon as [`Self::open`] has found that the ledger cannot be had now; never where it can.
+    pub async fn waits(&self) {
+        let mut waits = self.0.waits.subscribe();
+        // Its sender lives as long as this.
+        let _ = waits.wait_for(|waits| *waits).await;
     }
 
     async fn opening(&self, within: Duration) -> Opening {

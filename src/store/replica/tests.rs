@@ -302,6 +302,9 @@ async fn another_issuers_ledger_at_the_start_stops_the_issuer_until_it_is_gone()
         let replica = replica.clone();
         async move { replica.open().await }
     });
+    let start = Instant::now();
+    replica.waits().await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "that is known at once");
     sleep(Duration::from_secs(30)).await;
     let waits = replica.status_now().waits.expect("it waits");
     assert!(waits.contains("https://other.example.com"), "{waits}");
