@@ -1,5 +1,6 @@
 //! One issuer's task: owns its state and ties source, ring, publication and catalog together.
 
+mod ahead;
 mod chronicle;
 mod desk;
 mod endpoints;

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead;
 use super::chronicle::{Chronicle, log};
 use super::desk::{self, Inbox};
 use super::endpoints::{Endpoints, counted};
@@ -72,8 +73,10 @@ impl Issuer {
         let asked = replica.clone();
         metrics.kept(move || asked.state());
         let ledger = replica.open().await;
+        let now = parts.shared.clock.now();
+        ahead::log(name, &ledger, now);
         let mut issuer = Self::new(parts, replica, metrics, ledger);
-        issuer.settle(issuer.parts.shared.clock.now()).await;
+        issuer.settle(now).await;
         issuer
     }
 
