@@ -39,6 +39,13 @@ fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report) -> fmt::Result 
         _ => "Taken over",
     };
     names(f, did, &report.changed)?;
+    let is_published = |name: &Name| {
+        let mut published = report.keys.iter().filter(|key| key.published);
+        published.any(|key| key.name == *name)
+    };
+    if verb == Verb::Approve && !report.changed.iter().all(is_published) {
+        writeln!(f, "It is published at the next reading that lists it.")?;
+    }
     names(f, "Published already", &report.known)?;
     for refused in &report.refused {
         let kid = refused.kid.as_ref().map(|kid| format!(", {kid}"));
@@ -289,6 +296,21 @@ mod tests {
             ..report()
         };
         insta::assert_snapshot!(Table(Verb::Import, &report));
+    }
+
+    #[test]
+    fn what_was_approved_and_waits_to_be_listed_once_more_is_told() {
+        let approved = |name: Name| Report {
+            changed: vec![name],
+            ..report()
+        };
+        let waits = "It is published at the next reading";
+        let published = report().keys.remove(0);
+        assert!(published.published);
+        let told = Table(Verb::Approve, &approved(published.name)).to_string();
+        assert!(!told.contains(waits), "{told}");
+        let told = Table(Verb::Approve, &approved(key("of-a-change", State::Held).name)).to_string();
+        assert!(told.contains(waits), "{told}");
     }
 
     #[test]

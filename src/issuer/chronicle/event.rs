@@ -204,7 +204,8 @@ impl Event {
                 kids,
                 by = &*confirmed.by,
                 why = &*confirmed.why,
-                "keys that replace every published one are confirmed: they are published, and the old ones are retained"
+                "keys that replace every published one are confirmed: they are published (what an operator approved, at the \
+                 next reading that lists it), and the old ones are retained"
             ),
             Self::ChangeGone(_) => tracing::info!(
                 issuer,
