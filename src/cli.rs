@@ -59,7 +59,7 @@ fn version() -> &'static str {
 
 /// Parses the arguments, runs the command, and tells the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(keys::with_store(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };

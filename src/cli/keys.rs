@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
 
+pub(super) use self::way::with_store;
 use self::way::{Way, WayArgs};
 use super::logging::LoggingArgs;
 use super::{Failure, output};

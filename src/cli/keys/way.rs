@@ -1,5 +1,6 @@
 //! Which way a command takes: the socket, an address with mutual TLS, or straight to the store.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
@@ -67,6 +68,23 @@ pub(super) struct WayArgs {
         default_missing_value = CONFIGURED
     )]
     store: Option<String>,
+}
+
+/// Lets the URL of a store stand beside `--store` too. Only `=` would say that the next word belongs to it, which may as
+/// well be the kid.
+pub(in crate::cli) fn with_store(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for arg in args {
+        let is_url = arg.to_str().is_some_and(|text| text.contains("://"));
+        match joined.last_mut() {
+            Some(last) if is_url && *last == "--store" => {
+                last.push("=");
+                last.push(arg);
+            }
+            _ => joined.push(arg),
+        }
+    }
+    joined
 }
 
 /// The way.
@@ -200,6 +218,24 @@ fn kubeconfig() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_url_of_a_store_may_stand_beside_it_and_a_kid_stays_a_kid() {
+        let joined = |line: &str| {
+            let words = with_store(line.split(' ').map(OsString::from));
+            words.join(std::ffi::OsStr::new(" "))
+        };
+        for (written, meant) in [
+            ("keys list --store s3://b/p", "keys list --store=s3://b/p"),
+            ("keys list --store=s3://b/p", "keys list --store=s3://b/p"),
+            (
+                "keys revoke --store KID --issuer https://a",
+                "keys revoke --store KID --issuer https://a",
+            ),
+        ] {
+            assert_eq!(joined(written), meant);
+        }
+    }
 
     #[test]
     fn a_control_listener_is_a_host_and_a_port_over_https() {

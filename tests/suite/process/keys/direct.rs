@@ -56,6 +56,9 @@ async fn a_store_is_named_by_its_url_too() {
             .collect();
         run(&all)
     };
+    let url = store.replacen("--store=", "", 1);
+    let beside = run(&["keys", "list", "--store", &url, "--state-dir", &elsewhere]);
+    assert_eq!(beside.code, Some(0), "{}", beside.stderr);
     // The only ledger there.
     let output = at(&["list"]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
