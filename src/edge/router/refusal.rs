@@ -23,7 +23,7 @@ pub(super) enum Refusal {
     Options,
     /// Neither GET nor HEAD.
     MethodNotAllowed,
-    /// Nothing was published yet: no source could be read since the start.
+    /// Nothing is published: no source could be read since the start, or the last key was revoked by force.
     NotYet,
     /// `If-Match` names another representation.
     PreconditionFailed,
@@ -73,7 +73,7 @@ impl Refusals {
             .with(ALLOW, METHODS),
             not_yet: json(
                 StatusCode::SERVICE_UNAVAILABLE,
-                r#"{"error":"not_yet_available","message":"no key could be read yet, try again"}"#,
+                r#"{"error":"not_yet_available","message":"no key is published now, try again"}"#,
             )
             .on_a_document()
             .with(RETRY_AFTER, RETRY_SECONDS),
