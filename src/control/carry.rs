@@ -1,5 +1,6 @@
 //! From a request to a command, and from what came of it to an answer and a line for the audit.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Entry;
@@ -75,6 +76,23 @@ pub struct Request {
 }
 
 impl Request {
+    /// The line for the audit, before anything came of it.
+    pub fn entry(&self, verb: Verb, time: Timestamp, by: String, via: String) -> Entry {
+        Entry {
+            time,
+            by,
+            via,
+            issuer: self.issuer.clone(),
+            command: verb.as_str().to_owned(),
+            key: self.key.clone(),
+            kids: Vec::new(),
+            reason: self.reason.clone(),
+            force: self.force,
+            outcome: String::new(),
+            message: None,
+        }
+    }
+
     /// The command, and the entries of the JWKS that cannot be taken over at all; or what is wrong with the request.
     pub fn command(&self, verb: Verb) -> Result<(Command, Vec<Quarantined>), String> {
         for (name, words) in [

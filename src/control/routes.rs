@@ -13,7 +13,6 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::ControlState;
-use super::audit::Entry;
 use super::carry::{Carried, Request, Verb};
 use super::peer::Peer;
 use super::wire::{Failed, Refused, Report};
@@ -110,19 +109,7 @@ async fn answered(seen: Seen, verb: Verb, request: Request) -> Response {
 
 async fn carried(seen: &Seen, verb: Verb, request: Request) -> Result<Report, Failed> {
     let Seen { state, peer } = seen;
-    let mut entry = Entry {
-        time: state.clock.now(),
-        by: peer.by.clone(),
-        via: peer.via.clone(),
-        issuer: request.issuer.clone(),
-        command: verb.as_str().to_owned(),
-        key: request.key.clone(),
-        kids: Vec::new(),
-        reason: request.reason.clone(),
-        force: request.force,
-        outcome: String::new(),
-        message: None,
-    };
+    let mut entry = request.entry(verb, state.clock.now(), peer.by.clone(), peer.via.clone());
     let carried = match request.command(verb) {
         Err(message) => Carried::malformed(message, entry),
         Ok((command, unusable)) => {

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::control::{Audit, Carried, Entry, Failed, Report, Request, Verb, me};
+use crate::control::{Audit, Carried, Failed, Report, Request, Verb, me};
 use crate::issuer::AskError;
 use crate::ring::{Command, Ledger, Ring, Rules, SourceId};
 use crate::store::{AmendError, Change, StoreSettings, amend, issuers_in};
@@ -37,22 +37,8 @@ async fn carried(store: &Store, verb: Verb, request: &Request) -> anyhow::Result
         command => command,
     };
     let now = Clock::system().now();
-    let mut entry = Entry {
-        time: now,
-        by: me(),
-        via: format!(
-            "store: {}",
-            super::super::config::describe_store(&store.settings.store)
-        ),
-        issuer: request.issuer.clone(),
-        command: verb.as_str().to_owned(),
-        key: request.key.clone(),
-        kids: Vec::new(),
-        reason: request.reason.clone(),
-        force: request.force,
-        outcome: String::new(),
-        message: None,
-    };
+    let place = super::super::config::describe_store(&store.settings.store);
+    let mut entry = request.entry(verb, now, me(), format!("store: {place}"));
     let outcome = match store.issuer(request.issuer.as_deref()) {
         Ok(issuer) => {
             entry.issuer = Some(issuer.clone());
