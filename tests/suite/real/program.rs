@@ -130,9 +130,9 @@ impl Drop for Program {
 ///
 /// # Panics
 ///
-/// After half a minute, saying what it waited for.
+/// After a minute and a half, which is for machines with other work, saying what it waited for.
 pub(crate) async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         if let Some(value) = probe().await {
             return value;

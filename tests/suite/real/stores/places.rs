@@ -16,7 +16,7 @@ use super::super::cluster::{CLUSTER, Cluster};
 use super::super::http::Http;
 use super::super::manifests;
 use super::super::pki::Pki;
-use super::super::program::{Program, free_port};
+use super::super::program::{Program, eventually, free_port};
 use super::super::programs::Programs;
 use super::super::service::binary;
 use super::google;
@@ -366,8 +366,13 @@ impl Kubernetes {
             "/api/v1/namespaces/{}/configmaps?labelSelector=app.kubernetes.io/component%3Dledger",
             Self::NAMESPACE
         );
-        let mut list = self.cluster.get(&path).await.json();
-        let items = list["items"].as_array_mut().expect("a list");
+        // What is published was written to the local copy; the store has it a moment later.
+        let mut items = eventually("a ledger in the store", async || {
+            let list = self.cluster.get(&path).await.json();
+            let items = list["items"].as_array().expect("a list").clone();
+            (!items.is_empty()).then_some(items)
+        })
+        .await;
         assert_eq!(items.len(), 1, "{items:?}");
         items.remove(0)
     }
