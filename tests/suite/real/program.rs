@@ -1,11 +1,10 @@
 //! A program that runs while a test needs it.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a program may take to become ready, on a machine that does much else.
@@ -147,13 +146,19 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
-/// A loopback port that nobody listens on, and that no other test of this process was given.
+/// A loopback port that nobody listens on, and that no other test was given.
+///
+/// It lies below the ports that the kernel gives to whoever names none: between this look and the program's own
+/// bind no connection of another test can take it. Test processes that run side by side begin far apart.
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    const RANGE: std::ops::Range<u32> = 10_240..30_720;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // An odd step spreads neighbouring process ids over the whole range.
+    let begin = std::process::id().wrapping_mul(7_919);
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("a bound listener").port();
-        if GIVEN.lock().expect("no test fails here").insert(port) {
+        let offset = begin.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % (RANGE.end - RANGE.start);
+        let port = u16::try_from(RANGE.start + offset).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
