@@ -6,6 +6,7 @@ mod desk;
 mod endpoints;
 mod events;
 mod guard;
+mod memory;
 mod pace;
 mod reader;
 mod shared;

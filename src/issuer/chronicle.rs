@@ -40,15 +40,26 @@ impl Chronicle {
         }
     }
 
-    /// What is new, in the order in which it is to be told.
-    pub(super) fn next(&mut self, view: &View, ledger: &Ledger) -> Vec<Event> {
-        let now: BTreeMap<_, _> = view
+    /// What is new, in the order in which it is to be told. As long as not every source was heard (after a panic, or a
+    /// change of the sources), what was held is not known to be gone.
+    pub(super) fn next(&mut self, view: &View, ledger: &Ledger, all_heard: bool) -> Vec<Event> {
+        let mut now: BTreeMap<_, _> = view
             .keys
             .iter()
             .map(|key| (key.key.id().clone(), key.standing.clone()))
             .collect();
+        if !all_heard {
+            let unheard = self
+                .standings
+                .iter()
+                .filter(|(id, standing)| matches!(standing, Standing::Held(_)) && !now.contains_key(id));
+            let unheard: Vec<_> = unheard
+                .map(|(id, standing)| (id.clone(), standing.clone()))
+                .collect();
+            now.extend(unheard);
+        }
         let mut events = self.decisions(view, ledger);
-        events.extend(self.changes(view, ledger));
+        events.extend(self.changes(view, ledger, all_heard));
         events.extend(view.keys.iter().filter_map(|key| self.key(key)));
         let forgotten = self.standings.iter().filter(|(id, _)| !now.contains_key(id));
         events.extend(forgotten.filter_map(|(id, standing)| match standing {
@@ -97,7 +108,7 @@ impl Chronicle {
     }
 
     /// Listings that share no key with what is published.
-    fn changes(&mut self, view: &View, ledger: &Ledger) -> Vec<Event> {
+    fn changes(&mut self, view: &View, ledger: &Ledger, all_heard: bool) -> Vec<Event> {
         let before = std::mem::take(&mut self.changes);
         let are_many = view.held_changes.len() > MANY_CHANGES;
         let mut events = Vec::new();
@@ -112,18 +123,21 @@ impl Chronicle {
         if are_many && before.len() <= MANY_CHANGES {
             events.push(Event::ManyChanges(self.changes.len()));
         }
-        let gone = before
-            .into_iter()
-            .filter(|(change, _)| !self.changes.contains_key(change));
-        events.extend(gone.filter_map(|(change, (held, told))| {
-            let confirmed = ledger
-                .confirmations()
-                .filter(|confirmed| confirmed.about == change);
-            match confirmed.max_by_key(|confirmed| confirmed.when) {
-                Some(confirmed) => Some(Event::ChangeConfirmed(held, confirmed.clone())),
-                None => (told == Told(true)).then_some(Event::ChangeGone(held)),
+        let confirmed = |change: &ChangeId| {
+            let confirmed = ledger.confirmations();
+            let confirmed = confirmed.filter(|confirmed| confirmed.about == *change);
+            confirmed.max_by_key(|confirmed| confirmed.when).cloned()
+        };
+        for (change, (held, told)) in before {
+            if self.changes.contains_key(&change) {
+                continue;
             }
-        }));
+            match confirmed(&change) {
+                Some(confirmed) => events.push(Event::ChangeConfirmed(held, confirmed)),
+                None if !all_heard => drop(self.changes.insert(change, (held, told))),
+                None => events.extend((told == Told(true)).then_some(Event::ChangeGone(held))),
+            }
+        }
         events
     }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::IssuerSettings;
 use super::desk::{Desk, Window};
 use super::guard::{Work, restarted};
+use super::memory::Handover;
 use super::shared::{Published, Shared};
 use super::task::{Issuer, Parts};
 use crate::catalog::{Route, Slot};
@@ -34,6 +35,7 @@ pub struct Issuers {
 struct Running {
     settings: Arc<IssuerSettings>,
     slot: Arc<Slot>,
+    handover: Handover,
     stop: CancellationToken,
     task: JoinHandle<()>,
     /// Ends when what its ledger says was published, or when it is known that it has to wait. `None`: it was waited for.
@@ -55,7 +57,7 @@ impl Issuers {
         };
         issuers.running = settings
             .into_iter()
-            .map(|settings| issuers.run(Arc::new(settings), Arc::default()))
+            .map(|settings| issuers.run(Arc::new(settings), Arc::default(), Handover::default()))
             .collect();
         issuers.serve();
         issuers
@@ -88,16 +90,16 @@ impl Issuers {
             let running = match kept.remove(&issuer(&settings)) {
                 Some(running) if *running.settings == settings => running,
                 Some(running) => {
-                    let slot = Arc::clone(&running.slot);
+                    let (slot, handover) = (Arc::clone(&running.slot), running.handover.clone());
                     if !settings.required {
                         let url = issuer(&settings);
                         self.published
                             .send_modify(|published| published.waiting.retain(|one| *one != url));
                     }
                     running.stopped().await;
-                    self.run(Arc::new(settings), slot)
+                    self.run(Arc::new(settings), slot, handover)
                 }
-                None => self.run(Arc::new(settings), Arc::default()),
+                None => self.run(Arc::new(settings), Arc::default(), Handover::default()),
             };
             self.running.push(running);
         }
@@ -148,7 +150,7 @@ impl Issuers {
             .replace(self.running.iter().map(|running| running.window.clone()));
     }
 
-    fn run(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>) -> Running {
+    fn run(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>, handover: Handover) -> Running {
         let issuer = settings.profile.issuer.as_str();
         let (window, inbox) = Window::open(issuer, self.shared.stores.replica(issuer));
         let parts = Parts {
@@ -157,6 +159,7 @@ impl Issuers {
             slot: Arc::clone(&slot),
             published: self.published.clone(),
             inbox,
+            handover: handover.clone(),
         };
         let stop = CancellationToken::new();
         let (tell, started) = oneshot::channel();
@@ -170,6 +173,7 @@ impl Issuers {
         Running {
             settings,
             slot,
+            handover,
             stop,
             task,
             started: Some(started),

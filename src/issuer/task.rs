@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::ahead;
 use super::chronicle::{Chronicle, log};
 use super::desk::{self, Inbox};
-use super::endpoints::{Endpoints, counted};
-use super::events::{Health, Held, Turn};
+use super::endpoints::counted;
+use super::events::Turn;
 use super::guard::{Work, restarted};
+use super::memory::{Handover, Memory, SourceState};
 use super::reader::{Order, Reading, read_on};
 use super::shared::{Published, Shared};
 use super::{IssuerSettings, IssuerSource};
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     pub(super) slot: Arc<Slot>,
     pub(super) published: watch::Sender<Published>,
     pub(super) inbox: Inbox,
+    pub(super) handover: Handover,
 }
 
 /// The state of one issuer. Nothing here waits, but for the local copy of its ledger: a second at most.
@@ -45,23 +47,16 @@ pub(super) struct Issuer {
     parts: Parts,
     replica: Replica,
     name: String,
+    ids: Vec<SourceId>,
     sources: Vec<SourceState>,
     ring: Ring,
     key_set: KeySet,
     chronicle: Chronicle,
+    /// Whether the chronicle is older than the ring, which may not have heard all yet.
+    recalls: bool,
     /// Whether the documents were written by these settings yet.
     is_written: bool,
     metrics: IssuerMetrics,
-}
-
-#[derive(Debug)]
-struct SourceState {
-    id: SourceId,
-    health: Health,
-    endpoints: Endpoints,
-    held: Held,
-    /// What its last reading held back.
-    quarantined: Vec<Quarantined>,
 }
 
 impl Issuer {
@@ -74,41 +69,61 @@ impl Issuer {
         metrics.kept(move || asked.state());
         let ledger = replica.open().await;
         let now = parts.shared.clock.now();
-        ahead::log(name, &ledger, now);
-        let mut issuer = Self::new(parts, replica, metrics, ledger);
+        let memory = parts.handover.take();
+        if memory.is_none() {
+            ahead::log(name, &ledger, now);
+        }
+        let mut issuer = Self::new(parts, memory, replica, metrics, ledger, now);
         issuer.settle(now).await;
         issuer
     }
 
-    fn new(parts: Parts, replica: Replica, metrics: IssuerMetrics, ledger: Ledger) -> Self {
+    fn new(
+        parts: Parts,
+        mut memory: Option<Memory>,
+        replica: Replica,
+        metrics: IssuerMetrics,
+        ledger: Ledger,
+        now: Timestamp,
+    ) -> Self {
         let IssuerSettings {
             profile,
             sources,
             rules,
             ..
         } = &*parts.settings;
+        let name = profile.issuer.as_str().to_owned();
         let ids: Vec<_> = sources
             .iter()
             .enumerate()
             .map(|(index, source)| source.id(index))
             .collect();
+        metrics.sources(&ids);
         let confirmations = ids
             .iter()
             .cloned()
             .zip(sources.iter().map(|source| source.confirmation));
-        let chronicle = Chronicle::since(&ledger);
-        let ring = Ring::new(rules.clone(), confirmations, ledger);
-        let name = profile.issuer.as_str().to_owned();
-        metrics.sources(&ids);
-        let sources = ids.into_iter().map(SourceState::new).collect();
+        let known = |(index, source)| memory.as_mut()?.source(index, source);
+        let states = sources.iter().enumerate().map(known);
+        let states = states.map(Option::unwrap_or_default).collect();
+        // What was counted of confirmations and absences counts on.
+        let before = memory.as_mut().and_then(|memory| memory.ring(sources));
+        let recalls = memory.is_some();
+        let chronicle = memory.map_or_else(|| Chronicle::since(&ledger), |memory| memory.chronicle);
+        let ring = match before {
+            Some(ring) => ring.under(rules.clone(), &ledger, now),
+            None => Ring::new(rules.clone(), confirmations, ledger),
+        };
         Self {
             parts,
             replica,
             name,
-            sources,
+            ids,
+            sources: states,
             ring,
             key_set: KeySet::default(),
             chronicle,
+            recalls,
             is_written: false,
             metrics,
         }
@@ -197,42 +212,39 @@ impl Issuer {
         }: Reading,
         now: Timestamp,
     ) {
-        let Some(state) = self.sources.get_mut(source) else {
+        let (Some(id), Some(state)) = (self.ids.get(source), self.sources.get_mut(source)) else {
             return;
         };
         if let Some(survey) = &survey {
-            state.endpoints.surveyed(&self.name, &state.id.0, survey, now);
+            state.endpoints.surveyed(&self.name, &id.0, survey, now);
         }
-        self.metrics.endpoints(&state.id, survey.as_ref().map(counted));
+        self.metrics.endpoints(id, survey.as_ref().map(counted));
         let outcome = match outcome {
             Ok(listing) => {
                 state.quarantined.clone_from(&listing.quarantined);
                 self.ring
-                    .heard(&state.id, &listing, now)
-                    .map_err(|refused| refused_reading(&state.id, &refused))
+                    .heard(id, &listing, now)
+                    .map_err(|refused| refused_reading(id, &refused))
             }
             Err(error) => {
                 if !error.quarantined().is_empty() {
                     state.quarantined = error.quarantined().to_vec();
                 }
-                self.ring.silent(&state.id);
+                self.ring.silent(id);
                 Err(error)
             }
         };
-        self.metrics.read(
-            &state.id,
-            outcome.as_ref().copied().map_err(ReadError::label),
-            now,
-        );
+        let result = outcome.as_ref().copied().map_err(ReadError::label);
+        self.metrics.read(id, result, now);
         self.log_read(source, outcome.as_ref().copied(), now);
         self.settle(now).await;
     }
 
     fn log_read(&mut self, source: usize, outcome: Result<(), &ReadError>, now: Timestamp) {
-        let Some(state) = self.sources.get_mut(source) else {
+        let (Some(id), Some(state)) = (self.ids.get(source), self.sources.get_mut(source)) else {
             return;
         };
-        let (issuer, source) = (self.name.as_str(), &*state.id.0);
+        let (issuer, source) = (self.name.as_str(), &*id.0);
         match (state.health.read(outcome, now), outcome) {
             (Turn::Fails, Err(error)) if self.key_set.keys.is_empty() => tracing::error!(
                 issuer, source, %error,
@@ -259,7 +271,9 @@ impl Issuer {
         self.replica.share(self.ring.ledger());
         let view = self.ring.view(now);
         let ledger = self.ring.ledger();
-        log(&self.name, &self.chronicle.next(&view, ledger));
+        self.recalls &= !self.ring.all_heard();
+        let events = self.chronicle.next(&view, ledger, !self.recalls);
+        log(&self.name, &events);
         self.metrics.rotation(RotationState::of(&view, ledger, now));
         self.metrics.quarantined(by_reason(
             self.sources
@@ -306,15 +320,15 @@ impl Issuer {
     }
 }
 
-impl SourceState {
-    fn new(id: SourceId) -> Self {
-        Self {
-            id,
-            health: Health::default(),
-            endpoints: Endpoints::default(),
-            held: Held::default(),
-            quarantined: Vec::new(),
-        }
+impl Drop for Issuer {
+    /// The next one goes on from here.
+    fn drop(&mut self) {
+        self.parts.handover.leave(Memory {
+            chronicle: std::mem::take(&mut self.chronicle),
+            sources: std::mem::take(&mut self.sources),
+            configured: self.parts.settings.sources.clone(),
+            ring: (!std::thread::panicking()).then(|| self.ring.clone()),
+        });
     }
 }
 

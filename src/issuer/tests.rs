@@ -1,4 +1,5 @@
 mod operators;
+mod reloads;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

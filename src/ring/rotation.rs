@@ -54,6 +54,22 @@ impl Ring {
         }
     }
 
+    /// The same sources by other rules from now on: what they were heard to say stays, with what was counted of it.
+    /// `ledger` is what was kept of this ring's, and what others know.
+    #[must_use]
+    pub fn under(mut self, rules: Rules, ledger: &Ledger, now: Timestamp) -> Self {
+        self.rules = rules;
+        self.adopt(ledger, now);
+        self.line_up(now);
+        self.settle(now);
+        self
+    }
+
+    /// Whether every source was read completely: what it does not list is absent then, and not only unknown.
+    pub fn all_heard(&self) -> bool {
+        self.voices.all_heard()
+    }
+
     /// A source was read. Changes the ledger; `key_set` tells what follows.
     pub fn heard(&mut self, source: &SourceId, listing: &Listing, now: Timestamp) -> Result<(), Refused> {
         let Some(confirmation) = self.voices.confirmation(source) else {

@@ -10,6 +10,8 @@ const RETENTION: SignedDuration = SignedDuration::from_hours(49);
 struct Story {
     ring: Ring,
     chronicle: Chronicle,
+    /// Whether the chronicle is older than the ring.
+    recalls: bool,
     now: Timestamp,
     rules: Rules,
     confirmation: Confirmation,
@@ -38,6 +40,7 @@ impl Story {
         Self {
             ring: Ring::new(rules.clone(), [(source(), confirmation)], ledger.clone()),
             chronicle: Chronicle::since(ledger),
+            recalls: false,
             now: Timestamp::from_second(1_700_000_000).unwrap(),
             rules,
             confirmation,
@@ -63,7 +66,9 @@ impl Story {
 
     fn told(&mut self) -> Vec<String> {
         let view = self.ring.view(self.now);
-        let events = self.chronicle.next(&view, self.ring.ledger());
+        let events = self
+            .chronicle
+            .next(&view, self.ring.ledger(), !self.recalls || self.ring.all_heard());
         log("https://oidc.example.com", &events);
         events.iter().map(summary).collect()
     }
@@ -73,6 +78,20 @@ impl Story {
         let mut new = Self::with(self.rules.clone(), self.confirmation, self.ring.ledger());
         new.now = self.now;
         new
+    }
+
+    /// Its task has panicked, or its sources are others.
+    fn recalled(self) -> Self {
+        Self {
+            chronicle: self.chronicle,
+            recalls: true,
+            ..Self::with(self.rules, self.confirmation, self.ring.ledger())
+        }
+        .at(self.now)
+    }
+
+    fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
     }
 }
 
@@ -296,4 +315,23 @@ fn more_than_ten_published_keys_are_told() {
     );
     story.lists("a b c d e f g h i j");
     assert_eq!(story.after(RETENTION), ["Left k", "FewKeys 10"]);
+}
+
+#[test]
+fn what_was_told_is_not_told_again_where_the_ring_is_made_anew() {
+    let rules = Rules {
+        new_keys: NewKeys::Approve,
+        ..Rules::new(RETENTION)
+    };
+    let mut story = Story::with(rules, Confirmation::Manual, &Ledger::default());
+    story.lists("a");
+    assert_eq!(story.lists("a b"), ["AwaitsApproval b"]);
+    assert_eq!(story.lists("x"), ["ChangeHeld x"]);
+    let mut story = story.recalled();
+    assert_eq!(story.told(), nothing(), "it has not heard of it yet");
+    assert_eq!(story.lists("x"), nothing());
+    assert_eq!(story.lists("a b"), nothing());
+    let mut story = story.recalled();
+    assert_eq!(story.told(), nothing());
+    assert_eq!(story.lists("a"), ["ChangeGone x", "NotListedAnyMore b"]);
 }

@@ -375,3 +375,25 @@ fn an_approval_of_what_does_not_wait_tells_what_does() {
         format!("x waits as a part of change {change}, which replaces every published key; approve that one")
     );
 }
+
+#[test]
+fn other_rules_leave_what_was_counted_of_changes_and_absences() {
+    let held = issuer_with(&[("s", 3)]).lists("a b").lists("x").lists("x");
+    held.clone().ruled_anew(|_| ()).lists("x").publishes("a b x");
+    held.restarted().lists("x").publishes("a b");
+    let missing = issuer_with(&[("s", 3)]).lists("a b").lists("b").lists("b");
+    let kept = missing.clone().ruled_anew(|rules| rules.retention = hours(1));
+    kept.lists("b").publishes("b ~a").after(hours(1)).publishes("b");
+    missing.restarted().lists("b").publishes("a b");
+}
+
+#[test]
+fn keys_that_wait_for_an_approval_enter_when_new_keys_need_none_any_more() {
+    issuer()
+        .approving()
+        .lists("a")
+        .lists("a b")
+        .publishes("a")
+        .ruled_anew(|rules| rules.new_keys = NewKeys::Publish)
+        .publishes("a b");
+}

@@ -121,6 +121,14 @@ impl Story {
         self
     }
 
+    /// Other rules in the same process.
+    pub(super) fn ruled_anew(mut self, change: impl FnOnce(&mut Rules)) -> Self {
+        change(&mut self.rules);
+        let ledger = self.ring.ledger().clone();
+        self.ring = self.ring.under(self.rules.clone(), &ledger, self.now);
+        self
+    }
+
     /// The source `s` lists these keys and no others.
     pub(super) fn lists(self, names: &str) -> Self {
         self.says("s", &listing(names))

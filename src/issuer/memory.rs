@@ -1,0 +1,66 @@
+//! What an issuer's task leaves to the one after it, be it after a reload or a panic: nothing is told twice, and nothing
+//! counted anew, because a task ended.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::IssuerSource;
+use super::chronicle::Chronicle;
+use super::endpoints::Endpoints;
+use super::events::{Health, Held};
+use crate::key::Quarantined;
+use crate::ring::Ring;
+
+/// Where it is left. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handover(Arc<Mutex<Option<Memory>>>);
+
+/// What is left.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// What was told of the keys.
+    pub(super) chronicle: Chronicle,
+    /// What was told of the sources.
+    pub(super) sources: Vec<SourceState>,
+    /// They as they were configured.
+    pub(super) configured: Vec<IssuerSource>,
+    /// Not after a panic: nobody knows what became of it, and there is the ledger.
+    pub(super) ring: Option<Ring>,
+}
+
+/// What is known of a source.
+#[derive(Debug, Default)]
+pub(super) struct SourceState {
+    pub(super) health: Health,
+    pub(super) endpoints: Endpoints,
+    pub(super) held: Held,
+    /// What its last reading held back.
+    pub(super) quarantined: Vec<Quarantined>,
+}
+
+impl Handover {
+    /// What the task before has left, once; nothing in a new process.
+    pub(super) fn take(&self) -> Option<Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// For the next one.
+    pub(super) fn leave(&self, memory: Memory) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
+    }
+}
+
+impl Memory {
+    /// What was told of a source, if it is the same one still.
+    pub(super) fn source(&mut self, index: usize, source: &IssuerSource) -> Option<SourceState> {
+        let before = self.configured.get(index)?;
+        let is_same = before.settings == source.settings;
+        is_same
+            .then(|| self.sources.get_mut(index).map(std::mem::take))
+            .flatten()
+    }
+
+    /// The ring, where it had these sources.
+    pub(super) fn ring(&mut self, sources: &[IssuerSource]) -> Option<Ring> {
+        self.ring.take().filter(|_| self.configured == sources)
+    }
+}
