@@ -3,6 +3,7 @@
 mod client;
 mod direct;
 mod file;
+mod kid;
 mod table;
 mod way;
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::kid::Kids;
 use crate::control::{HeldChange, Key, Name, Report, State, Verb};
 
 pub(super) struct Table<'a>(pub(super) Verb, pub(super) &'a Report);
@@ -11,9 +12,10 @@ pub(super) struct Table<'a>(pub(super) Verb, pub(super) &'a Report);
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(verb, report) = self;
-        done(f, *verb, report)?;
+        let kids = Kids::of(kids(report));
+        done(f, *verb, report, kids)?;
         writeln!(f, "{} at {}\n", report.issuer, second(report.at))?;
-        keys(f, report)?;
+        keys(f, report, kids)?;
         if report.withdrawn {
             writeln!(
                 f,
@@ -21,14 +23,31 @@ impl fmt::Display for Table<'_> {
             )?;
         }
         for change in &report.held_changes {
-            held_change(f, change, report.at)?;
+            held_change(f, change, report.at, kids)?;
+        }
+        if kids.is_any_shortened() {
+            writeln!(
+                f,
+                "\nKids with … are shortened: --output json has them whole, and the fingerprints, which commands take as \
+                 well (sha256:…)."
+            )?;
         }
         Ok(())
     }
 }
 
+/// All that are shown.
+fn kids(report: &Report) -> impl Iterator<Item = &str> {
+    let keys = report.keys.iter().map(|key| &key.name);
+    let names = keys.chain(&report.changed).chain(&report.known);
+    let refused = report.refused.iter().filter_map(|refused| refused.kid.as_ref());
+    let held = report.held_changes.iter().flat_map(|change| &change.kids);
+    let names = names.map(|name| &name.kid);
+    names.chain(refused).chain(held).map(String::as_str)
+}
+
 /// What the command did.
-fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report) -> fmt::Result {
+fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report, kids: Kids) -> fmt::Result {
     if verb.only_looks() {
         return Ok(());
     }
@@ -38,7 +57,7 @@ fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report) -> fmt::Result 
         Verb::Approve => "Approved",
         _ => "Taken over",
     };
-    names(f, did, &report.changed)?;
+    names(f, did, &report.changed, kids)?;
     let is_published = |name: &Name| {
         let mut published = report.keys.iter().filter(|key| key.published);
         published.any(|key| key.name == *name)
@@ -46,23 +65,23 @@ fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report) -> fmt::Result 
     if verb == Verb::Approve && !report.changed.iter().all(is_published) {
         writeln!(f, "It is published at the next reading that lists it.")?;
     }
-    names(f, "Published already", &report.known)?;
+    names(f, "Published already", &report.known, kids)?;
     for refused in &report.refused {
-        let kid = refused.kid.as_ref().map(|kid| format!(", {kid}"));
+        let kid = refused.kid.as_ref().map(|kid| format!(", {}", kids.show(kid)));
         let kid = kid.unwrap_or_default();
         writeln!(f, "Refused: {}{kid}: {}", refused.entry, refused.reason)?;
     }
     writeln!(f)
 }
 
-fn names(f: &mut fmt::Formatter<'_>, what: &str, names: &[Name]) -> fmt::Result {
+fn names(f: &mut fmt::Formatter<'_>, what: &str, names: &[Name], kids: Kids) -> fmt::Result {
     for name in names {
-        writeln!(f, "{what}: {}", name.kid)?;
+        writeln!(f, "{what}: {}", kids.show(&name.kid))?;
     }
     Ok(())
 }
 
-fn keys(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+fn keys(f: &mut fmt::Formatter<'_>, report: &Report, kids: Kids) -> fmt::Result {
     if report.keys.is_empty() {
         return writeln!(f, "No key is known.");
     }
@@ -71,7 +90,7 @@ fn keys(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         .iter()
         .map(|key| {
             [
-                key.name.kid.clone(),
+                kids.show(&key.name.kid).into_owned(),
                 key.alg.clone(),
                 key.kind.clone(),
                 key.state.as_str().to_owned(),
@@ -142,7 +161,7 @@ fn note(key: &Key, report: &Report) -> String {
     }
 }
 
-fn held_change(f: &mut fmt::Formatter<'_>, change: &HeldChange, at: Timestamp) -> fmt::Result {
+fn held_change(f: &mut fmt::Formatter<'_>, change: &HeldChange, at: Timestamp, shown: Kids) -> fmt::Result {
     let HeldChange {
         change: name,
         source,
@@ -155,6 +174,7 @@ fn held_change(f: &mut fmt::Formatter<'_>, change: &HeldChange, at: Timestamp) -
         1 => "once".to_owned(),
         reads => format!("{reads} times"),
     };
+    let kids: Vec<_> = kids.iter().map(|kid| shown.show(kid)).collect();
     writeln!(
         f,
         "\nChange {name} is held: {source} lists none of the published keys any more, but {}.\n\
@@ -296,6 +316,22 @@ mod tests {
             ..report()
         };
         insta::assert_snapshot!(Table(Verb::Import, &report));
+    }
+
+    #[test]
+    fn a_kid_that_is_too_long_for_a_table_is_shortened_wherever_it_is_shown_and_said_to_be() {
+        let long = "k".repeat(1024);
+        let mut report = report();
+        assert!(!Table(Verb::List, &report).to_string().contains('…'));
+        report.changed = vec![key(&long, State::Listed).name];
+        report.keys.push(key(&long, State::Listed));
+        report.held_changes[0].kids.push(long.clone());
+        let told = Table(Verb::Approve, &report).to_string();
+        assert!(told.lines().all(|line| line.chars().count() < 250), "{told}");
+        assert!(told.ends_with(
+            "--output json has them whole, and the fingerprints, which commands take as well (sha256:…).\n"
+        ));
+        assert!(serde_json::json!(report).to_string().contains(&long));
     }
 
     #[test]
