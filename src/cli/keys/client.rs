@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -28,11 +29,20 @@ type Answer = anyhow::Result<Result<Report, Failed>>;
 
 /// Asks over the socket in the state folder.
 pub(super) fn ask_socket(path: &Path, verb: Verb, request: &Request) -> Answer {
-    let connected = reachable(path).and_then(|address| UnixStream::connect(address.path()));
-    let stream = connected.map_err(|error| no_socket(path, &error))?;
+    let stream = connect_socket(path, CONNECTS_WITHIN).map_err(|error| no_socket(path, &error))?;
     stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
     stream.set_write_timeout(Some(ANSWERS_WITHIN))?;
     exchange(stream, "localhost", verb, request).with_context(|| format!("the service at {}", path.display()))
+}
+
+/// Gives up after a while: where a process takes no connections and the queue of its socket is full, the system waits
+/// for ever.
+fn connect_socket(path: &Path, within: Duration) -> io::Result<UnixStream> {
+    let address = reachable(path)?;
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(UnixStream::connect(address.path())));
+    let connected = told.recv_timeout(within);
+    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn no_socket(path: &Path, error: &io::Error) -> anyhow::Error {
@@ -48,6 +58,11 @@ fn no_socket(path: &Path, error: &io::Error) -> anyhow::Error {
         io::ErrorKind::PermissionDenied => {
             anyhow!("{path} is for the user that the service runs as, and for root: run this as one of them")
         }
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => anyhow!(
+            "{path} takes no connections: the service that made it hangs, or is stopped. Ask its /livez (oidc-issuer \
+             health), look into its log, and start it again if it does not recover. To do it without the service: end \
+             that, and add --store"
+        ),
         _ => anyhow!("{path} cannot be connected to: {error}"),
     }
 }
@@ -171,7 +186,7 @@ fn exchange(mut stream: impl Read + Write, host: &str, verb: Verb, request: &Req
     let read = stream.take(MAX_ANSWER).read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
     let Some((status, body)) = health::parse(&answer) else {
-        read.and(sent).context("no answer")?;
+        read.and(sent).map_err(|error| no_answer(verb, error))?;
         return Err(anyhow!("the answer is not HTTP: is this the control endpoint?"));
     };
     let unknown = || format!("an answer ({status}) that this release does not know");
@@ -180,4 +195,60 @@ fn exchange(mut stream: impl Read + Write, host: &str, verb: Verb, request: &Req
     }
     let failed = serde_json::from_str(&body);
     Ok(Err(failed.with_context(unknown)?))
+}
+
+fn no_answer(verb: Verb, error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        // What a read says whose time is over.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            let seconds = ANSWERS_WITHIN.as_secs();
+            let doubt = if verb.only_looks() {
+                ""
+            } else {
+                ", and whether the command was carried out is not known: look with keys list before you repeat it"
+            };
+            anyhow!(
+                "no answer within {seconds} s{doubt}. It hangs: ask its /livez (oidc-issuer health), look into its log, \
+                 and start it again if it does not recover"
+            )
+        }
+        _ => anyhow::Error::new(error).context("no answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_takes_no_connections_is_said_to_hang() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let hangs = UnixSocket::new_stream().unwrap();
+        hangs.bind(&path).unwrap();
+        let _listener = hangs.listen(1).unwrap();
+        let within = Duration::from_millis(200);
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect_socket(&path, within) {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        let told = no_socket(&path, &error).to_string();
+        assert!(
+            told.contains("takes no connections: the service") && told.contains("/livez"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn of_a_command_without_an_answer_is_said_that_it_may_have_been_carried_out() {
+        let late = |verb| no_answer(verb, io::ErrorKind::WouldBlock.into()).to_string();
+        assert!(late(Verb::Revoke).contains("is not known"));
+        assert!(!late(Verb::List).contains("is not known"));
+        assert!(late(Verb::List).starts_with("no answer within 40 s. It hangs"));
+    }
 }
