@@ -26,7 +26,7 @@ pub use accepted::Accepted;
 use api_server::ApiServer;
 use embedded::Embedded;
 pub use error::{Asked, Cause, Phase, ReadError};
-pub(crate) use fetch::Reply;
+pub(crate) use fetch::{Connections, Reply};
 use files::Files;
 use jwks::Jwks;
 pub(crate) use reach::Reach;

@@ -24,6 +24,7 @@ pub use settings::{KubernetesSettings, ObjectStorageSettings, StoreSettings};
 pub(crate) use shared::kubernetes::is_label;
 pub use shared::objects::Bucket;
 
+use crate::source::Connections;
 use copy::LocalCopy;
 use shared::Shared;
 
@@ -45,6 +46,8 @@ struct Inner {
     settings: StoreSettings,
     folder: Option<Arc<Folder>>,
     replicas: Mutex<HashMap<String, Replica>>,
+    /// To the API server that keeps them, if one does: all issuers ask it every few seconds.
+    connections: Connections,
 }
 
 impl Stores {
@@ -64,6 +67,7 @@ impl Stores {
             settings,
             folder,
             replicas: Mutex::default(),
+            connections: Connections::default(),
         }))
     }
 
@@ -74,6 +78,7 @@ impl Stores {
             settings,
             folder,
             replicas,
+            connections,
         } = &*self.0;
         // Entries are added as a whole, so a panic elsewhere leaves them so.
         let mut replicas = replicas.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +86,7 @@ impl Stores {
             let local = folder
                 .as_ref()
                 .map(|folder| LocalCopy::new(folder.ledger(issuer)));
-            Replica::new(issuer, local, Shared::of(settings, issuer))
+            Replica::new(issuer, local, Shared::of(settings, issuer, connections))
         };
         replicas.entry(issuer.to_owned()).or_insert_with(made).clone()
     }

@@ -1,11 +1,13 @@
-//! The one HTTP client: every read is a new connection, and everything about it is bounded.
+//! The one HTTP client: every read of a source is a new connection, and everything about it is bounded.
 //!
 //! A read of an API server asks for two documents over one connection, so that both come from the same replica behind
 //! a balancer, and the next read from another. That, the cap on the body while it streams, the pinned CA and the name
-//! to check instead of the host are why this stands directly on hyper's connection, without a pool.
+//! to check instead of the host are why this stands directly on hyper's connection. Only the requests of a store share
+//! connections ([`pool`]).
 
 mod answer;
 mod connect;
+mod pool;
 mod tls;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use super::{Cause, Phase};
 pub(super) use answer::Answer;
 pub(crate) use answer::Reply;
 pub(super) use connect::Proxy;
+pub(crate) use pool::Connections;
 pub(super) use tls::{Identity, Roots, SystemRoots};
 
 /// More than any key set: the API server's own document has a few hundred bytes a key.
@@ -70,14 +73,15 @@ pub(super) struct Session<'a> {
     headers: HeaderMap,
     deadline: Deadline,
     connection: Connection,
-    /// Whether the connection answered before: only then its end is no fault.
-    is_reused: bool,
 }
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// Closes it when it is dropped.
     task: AbortOnDropHandle<Result<(), hyper::Error>>,
+    opened: Instant,
+    /// Whether it was used before: only then its end is no fault.
+    has_answered: bool,
 }
 
 impl<'a> Session<'a> {
@@ -92,7 +96,6 @@ impl<'a> Session<'a> {
             headers,
             deadline,
             connection,
-            is_reused: false,
         })
     }
 
@@ -100,26 +103,21 @@ impl<'a> Session<'a> {
     pub(super) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
         let response = match self.ask(Method::GET, url, None).await {
             // A server may close a connection after each answer, announced or not.
-            Err(Cause::Interrupted { .. }) if self.is_reused => {
+            Err(Cause::Interrupted { .. }) if self.connection.has_answered => {
                 self.connection = Connection::open(self.target, self.deadline).await?;
                 self.ask(Method::GET, url, None).await
             }
             answered => answered,
         }?;
-        self.is_reused = true;
+        self.connection.has_answered = true;
         let has_credentials = self.target.identity.is_some() || !self.target.headers.is_empty();
         self.deadline
             .bound(Phase::Body, Answer::read(response, has_credentials))
             .await?
     }
 
-    /// Sends a request with a JSON document, once: nobody knows whether one that was interrupted was done.
-    pub(super) async fn send(
-        &mut self,
-        method: Method,
-        url: &Url,
-        json: Option<Bytes>,
-    ) -> Result<Reply, Cause> {
+    /// Sends a request with a JSON document, once.
+    async fn send(&mut self, method: Method, url: &Url, json: Option<Bytes>) -> Result<Reply, Cause> {
         let response = self.ask(method, url, json).await?;
         let has_credentials = self.target.identity.is_some() || !self.target.headers.is_empty();
         self.deadline
@@ -181,7 +179,12 @@ impl Connection {
             .await
             .map_err(|error| broken(&error, Phase::Headers))?;
         let task = AbortOnDropHandle::new(tokio::spawn(connection));
-        Ok(Self { sender, task })
+        Ok(Self {
+            sender,
+            task,
+            opened: Instant::now(),
+            has_answered: false,
+        })
     }
 }
 

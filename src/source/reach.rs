@@ -9,16 +9,16 @@ use tokio::time::Instant;
 
 use super::access::Access;
 use super::exec::{self, Credentials};
-use super::fetch::{self, Reply, Roots, Session, SystemRoots, Target};
+use super::fetch::{self, Connections, Reply, Roots, Target};
 use super::local::{self, Blocking};
 use super::place::{self, described};
 use super::{ApiServerSettings, Asked, Cause, Phase, ReadError};
 
-/// How an API server is reached, each time anew.
+/// How an API server is reached: found anew each time.
 #[derive(Debug)]
 pub(crate) struct Reach {
     settings: ApiServerSettings,
-    system_roots: SystemRoots,
+    connections: Connections,
     files: Blocking<Result<Access, Cause>>,
     plugin: Blocking<Result<Credentials, Cause>>,
     given: Option<(Credentials, Instant)>,
@@ -27,16 +27,22 @@ pub(crate) struct Reach {
 impl Reach {
     /// Nothing is read yet.
     pub(crate) fn new(settings: ApiServerSettings) -> Self {
+        Self::sharing(settings, Connections::default())
+    }
+
+    /// The same, sending its requests over connections that others use too.
+    pub(crate) fn sharing(settings: ApiServerSettings, connections: Connections) -> Self {
         Self {
             settings,
-            system_roots: SystemRoots::default(),
+            connections,
             files: Blocking::default(),
             plugin: Blocking::default(),
             given: None,
         }
     }
 
-    /// Sends one request to the API server's REST interface, over a connection of its own.
+    /// Sends one request to the API server's REST interface, over a connection that is shared. A write must name what it
+    /// replaces: it may be sent twice.
     pub(crate) async fn send(
         &mut self,
         method: Method,
@@ -62,9 +68,8 @@ impl Reach {
     ) -> Result<Reply, ReadError> {
         let target = self.target(Asked::ConfigMap).await?;
         let url = fetch::below(&target.base, path);
-        let sent = async { Session::open(&target).await?.send(method, &url, json).await };
-        sent.await
-            .map_err(|cause| ReadError::new(Asked::ConfigMap, fetch::shown(&url), cause))
+        let sent = self.connections.send(&target, method, &url, json).await;
+        sent.map_err(|cause| ReadError::new(Asked::ConfigMap, fetch::shown(&url), cause))
     }
 
     /// Where to connect, as what: read anew from files, variables and plugins.
@@ -95,7 +100,7 @@ impl Reach {
             base: access.server,
             roots: access
                 .roots
-                .unwrap_or_else(|| Roots::System(self.system_roots.clone())),
+                .unwrap_or_else(|| Roots::System(self.connections.system_roots())),
             server_name: access.server_name,
             identity: access.identity.map(Arc::new),
             headers: access.headers,

@@ -11,6 +11,7 @@ use super::opening::judge;
 use super::shared::{Content, Read, SaveError, Shared};
 use super::{Fault, Folder, LockError, StoreSettings};
 use crate::ring::Ledger;
+use crate::source::Connections;
 
 /// Bound of one read or write of a shared store.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ pub async fn amend<T, E>(
     issuer: &str,
     mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
 ) -> Result<T, AmendError<E>> {
-    let Some(shared) = Shared::of(settings, issuer) else {
+    let Some(shared) = Shared::of(settings, issuer, &Connections::default()) else {
         return match settings.folder() {
             Some(folder) => in_folder(folder, issuer, change),
             None => Err(AmendError::Store(

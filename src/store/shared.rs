@@ -12,6 +12,7 @@ use object_store::UpdateVersion;
 use objects::Object;
 
 use super::StoreSettings;
+use crate::source::Connections;
 
 /// Where all replicas keep one issuer's ledger.
 #[derive(Debug)]
@@ -97,12 +98,13 @@ impl StoreError {
 }
 
 impl Shared {
-    /// The shared store of an issuer, if the settings name one.
-    pub(super) fn of(settings: &StoreSettings, issuer: &str) -> Option<Self> {
+    /// The shared store of an issuer, if the settings name one. All that are given the same connections share them.
+    pub(super) fn of(settings: &StoreSettings, issuer: &str, connections: &Connections) -> Option<Self> {
         match settings {
             StoreSettings::Memory | StoreSettings::File { .. } => None,
             StoreSettings::Kubernetes { shared, .. } => {
-                Some(Self::Kubernetes(Box::new(ConfigMap::new(shared, issuer))))
+                let object = ConfigMap::new(shared, issuer, connections.clone());
+                Some(Self::Kubernetes(Box::new(object)))
             }
             StoreSettings::ObjectStorage { shared, .. } => {
                 Some(Self::Objects(Box::new(Object::new(shared, issuer))))

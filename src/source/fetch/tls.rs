@@ -36,9 +36,21 @@ pub(in crate::source) struct Pinned {
 pub(in crate::source) struct SystemRoots(Arc<OnceLock<Arc<RootCertStore>>>);
 
 /// Our own certificate and its key.
+#[derive(PartialEq)]
 pub(in crate::source) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+}
+
+/// Whether whom one trusts the other trusts too: by what is in a file, since it is read anew each time.
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pinned(ours), Self::Pinned(theirs)) => ours.certificates == theirs.certificates,
+            (Self::System(ours), Self::System(theirs)) => Arc::ptr_eq(&ours.0, &theirs.0),
+            _ => false,
+        }
+    }
 }
 
 impl Roots {

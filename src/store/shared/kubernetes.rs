@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Content, Read, SaveError, StoreError, Stored, Version};
-use crate::source::{Reach, Reply, local};
+use crate::source::{Connections, Reach, Reply, local};
 use crate::store::KubernetesSettings;
 use crate::store::name::{self, hex};
 
@@ -45,9 +45,13 @@ pub(in crate::store) struct ConfigMap {
 
 impl ConfigMap {
     /// Nothing is asked yet.
-    pub(in crate::store) fn new(settings: &KubernetesSettings, issuer: &str) -> Self {
+    pub(in crate::store) fn new(
+        settings: &KubernetesSettings,
+        issuer: &str,
+        connections: Connections,
+    ) -> Self {
         Self {
-            reach: Reach::new(settings.access.clone()),
+            reach: Reach::sharing(settings.access.clone(), connections),
             namespace: settings.namespace.clone(),
             name: format!("{}-{}", settings.name_prefix, name::of(issuer)),
             issuer: issuer.to_owned(),
@@ -230,12 +234,12 @@ impl ConfigMap {
 
     fn object(&self, reply: &Reply) -> Result<Value, StoreError> {
         let unexpected =
-            || self.error("was not answered with an object. Check what is in front of the API server");
+            || self.error("was not answered with that object. Check what is in front of the API server");
         if !reply.status.is_success() {
             return Err(self.error(&format!("answered {}", reply.status)));
         }
         let object: Value = serde_json::from_slice(&reply.body).map_err(|_| unexpected())?;
-        if object["kind"] != "ConfigMap" {
+        if object["kind"] != "ConfigMap" || object["metadata"]["name"] != self.name {
             return Err(unexpected());
         }
         Ok(object)

@@ -1,3 +1,5 @@
+mod connections;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -61,15 +63,18 @@ impl Api {
 }
 
 fn config_map(api: &Api) -> ConfigMap {
-    let settings = KubernetesSettings {
+    ConfigMap::new(&settings(&api.address), ISSUER, Connections::default())
+}
+
+fn settings(address: &str) -> KubernetesSettings {
+    KubernetesSettings {
         access: ApiServerSettings {
-            server: Some(api.address.clone()),
+            server: Some(address.to_owned()),
             ..ApiServerSettings::default()
         },
         namespace: Some("home".into()),
         name_prefix: "oidc-issuer".into(),
-    };
-    ConfigMap::new(&settings, ISSUER)
+    }
 }
 
 async fn create(State(api): State<Api>, Segment(namespace): Segment<String>, body: Bytes) -> Answered {
