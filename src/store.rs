@@ -8,6 +8,7 @@ mod file;
 mod lock;
 pub(crate) mod name;
 mod opening;
+mod owner;
 mod replica;
 mod settings;
 mod shared;

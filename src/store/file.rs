@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Fault, FolderLock, LockError, name};
+use super::{Fault, FolderLock, LockError, name, owner};
 use crate::ring::MAX_DOCUMENT;
 use crate::source::local::{self, FileError};
 
@@ -173,6 +173,7 @@ impl LedgerFile {
             .truncate(true)
             .mode(0o600)
             .open(&temporary)?;
+        owner::as_its_folder(&file, &self.folder.path);
         file.write_all(ledger)?;
         file.sync_all()?;
         drop(file);

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::owner;
+
 /// Why a folder cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -44,11 +46,15 @@ impl FolderLock {
                 error,
             }
         };
+        let is_new = !folder.exists();
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
             .map_err(unusable("made"))?;
+        if is_new {
+            owner::as_its_parent(folder);
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -57,6 +63,7 @@ impl FolderLock {
             .mode(0o600)
             .open(folder.join(name))
             .map_err(unusable("written"))?;
+        owner::as_its_folder(&file, folder);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -1,4 +1,4 @@
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use super::*;
 
@@ -192,6 +192,24 @@ fn a_file_that_cannot_be_read_now_is_not_taken_for_none() {
     fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o000)).unwrap();
     let error = place.start().load(judge).unwrap_err();
     assert!(matches!(error, LoadError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn what_root_writes_is_for_the_user_who_has_the_folder() {
+    const SOMEONE: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give files away.
+        return;
+    }
+    let place = Place::new();
+    chown(place.0.path(), Some(SOMEONE), Some(SOMEONE)).unwrap();
+    place.save(&["one.", "two."]);
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    assert_eq!(owner(&place.folder()), SOMEONE);
+    for file in ["", ".previous"] {
+        assert_eq!(owner(&place.path(file)), SOMEONE, "{file}");
+    }
+    assert_eq!(owner(&place.folder().join("ledgers.lock")), SOMEONE);
 }
 
 #[test]
