@@ -9,8 +9,11 @@ use super::decisions::ChangeId;
 use super::held::shared_kids;
 use super::pending::{self, Pending};
 use super::selection::Selection;
-use super::{Confirmation, Ledger, Listing, Rules, SourceId};
+use super::{Confirmation, Ledger, Listing, NewKeys, Rules, SourceId};
 use crate::key::PublicKey;
+
+/// Who confirms a change where no operator does.
+const BY_READS: &str = "confirmation";
 
 /// A listing that changes nothing of what is published: to be treated as a failed read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +152,7 @@ impl Hearing<'_> {
         let retention = self.rules.retention;
         if self.ledger.is_confirmed(change, retention, self.now) {
             self.pending.confirm(|id| id == change);
+            self.approve_with(change, part);
             return true;
         }
         if heard == pending::Heard::ConfirmedNow {
@@ -158,9 +162,27 @@ impl Hearing<'_> {
             };
             self.ledger
                 .confirmations
-                .add(change.clone(), self.now, "confirmation", &why);
+                .add(change.clone(), self.now, BY_READS, &why);
         }
         heard != pending::Heard::Held
+    }
+
+    /// Who approved a change where it is not heard, straight in the store, approved its keys, whichever they are.
+    fn approve_with(&mut self, change: &ChangeId, part: &Part<'_>) {
+        if self.rules.new_keys != NewKeys::Approve {
+            return;
+        }
+        let by_operator = self
+            .ledger
+            .confirmed(change, self.rules.retention, self.now)
+            .find(|confirmed| *confirmed.by != *BY_READS)
+            .cloned();
+        let Some(by_operator) = by_operator else {
+            return;
+        };
+        for key in &part.keys {
+            self.ledger.approve_by(key.id(), &by_operator);
+        }
     }
 }
 

@@ -83,9 +83,30 @@ impl Ledger {
 
     /// Whether a wholesale change was confirmed, here or by another replica.
     pub(super) fn is_confirmed(&self, change: &ChangeId, retention: SignedDuration, now: Timestamp) -> bool {
+        self.confirmed(change, retention, now).next().is_some()
+    }
+
+    /// The confirmations of a wholesale change that hold.
+    pub(super) fn confirmed<'l>(
+        &'l self,
+        change: &'l ChangeId,
+        retention: SignedDuration,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'l Confirmed> {
         let lasts = CONFIRMED_FOR.min(retention);
-        let holds = |confirmed: &Confirmed| confirmed.about == *change && now < later(confirmed.when, lasts);
-        self.confirmations.in_force().any(holds)
+        let holds =
+            move |confirmed: &&Confirmed| confirmed.about == *change && now < later(confirmed.when, lasts);
+        self.confirmations.in_force().filter(holds)
+    }
+
+    /// Approves a key as a part of a change that an operator approved. The same words everywhere, so that it is one
+    /// approval in whichever replica the key is heard.
+    pub(super) fn approve_by(&mut self, id: &KeyId, change: &Confirmed) {
+        let is_approved = self.approvals.in_force().any(|approval| approval.about == *id);
+        if !is_approved {
+            self.approvals
+                .add(id.clone(), change.when, &change.by, &change.why);
+        }
     }
 
     /// A key enters the set, for the first time or again.

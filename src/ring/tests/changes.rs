@@ -345,6 +345,34 @@ fn a_change_can_be_approved_where_nothing_is_heard() {
 }
 
 #[test]
+fn a_change_that_was_approved_where_nothing_is_heard_lets_its_keys_in_too() {
+    for confirmation in [Confirmation::Manual, Confirmation::Reads(2)] {
+        let mut here = issuer().confirmed_by("s", confirmation).approving();
+        here = here.lists("a").lists("x y").publishes("a");
+        let change = here.ring.key_set(here.now).held_changes[0].change.clone();
+        let mut there = issuer_with(&[]).adopts(&here);
+        there
+            .ring
+            .approve_unheard(change.as_str(), "o", "w", there.now)
+            .unwrap();
+        let other = issuer().approving().adopts(&here).adopts(&there).lists("x y");
+        here = here.adopts(&there).lists("x y").publishes("a x y");
+        here = here.lists("x y z").lists("x y z");
+        assert!(
+            !here
+                .ring
+                .key_set(here.now)
+                .keys
+                .iter()
+                .any(|it| it.key.kid() == "z")
+        );
+        // It is one approval of each, wherever it was heard.
+        let approvals = here.adopts(&other).ring.ledger().approvals().len();
+        assert_eq!(approvals, 2);
+    }
+}
+
+#[test]
 fn a_key_can_be_approved_where_nothing_is_heard_if_its_kid_is_its_fingerprint() {
     let mut there = issuer().approving().lists("a");
     let now = there.now;
