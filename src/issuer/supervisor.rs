@@ -78,6 +78,7 @@ impl Issuers {
             .replace(kept.values().map(|running| running.window.clone()));
         for (url, running) in dropped {
             running.stopped().await;
+            self.shared.stores.replica(url.as_str()).rests();
             self.shared.metrics.issuer(url.as_str()).removed();
             tracing::info!(
                 issuer = url.as_str(),

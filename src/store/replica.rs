@@ -3,6 +3,7 @@
 //! The issuer's task opens it, keeps each change in the local copy before it publishes, and shares it afterwards. The
 //! shared store is read and written beside that, by [`Replica::follow`]: whatever it does, nothing waits for it.
 
+mod rest;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,8 @@ struct Inner {
     newest: Mutex<Option<Ledger>>,
     /// Whether the copy on this machine did not answer at the start, and is still to be read.
     is_unread: AtomicBool,
+    /// Whether the shared store was not followed for a while.
+    has_rested: AtomicBool,
     /// What the shared store is to have: what was published.
     published: watch::Sender<Ledger>,
     /// What is known to be in the shared store.
@@ -89,6 +92,7 @@ impl Replica {
             shared: shared.map(link),
             newest: Mutex::default(),
             is_unread: AtomicBool::new(false),
+            has_rested: AtomicBool::new(false),
             published: watch::Sender::default(),
             stored: watch::Sender::default(),
             waits: watch::Sender::default(),
@@ -99,8 +103,9 @@ impl Replica {
     /// The ledger to start with. Waits until there is one to be had, or a store has said that there is none.
     pub async fn open(&self) -> Ledger {
         // The issuer's task starts anew after a reload, or a panic.
-        if let Some(ledger) = self.newest().clone() {
-            return ledger;
+        let newest = self.newest().clone();
+        if let Some(ledger) = newest {
+            return self.caught_up(ledger).await;
         }
         let (mut pause, mut within) = (AGAIN.0, AT_START);
         loop {

@@ -211,6 +211,26 @@ async fn a_replica_with_a_copy_starts_from_it_while_the_store_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_issuer_that_comes_back_by_a_reload_knows_what_the_others_decided_meanwhile() {
+    let store = Fake::holding(document(&["a"]));
+    let replica = replica(None, Some(&store));
+    assert_eq!(replica.open().await, ledger(&["a"]));
+    store.now().put(document(&["a", "b"]).into());
+    assert_eq!(
+        replica.open().await,
+        ledger(&["a"]),
+        "changed only: it is followed on"
+    );
+    replica.rests();
+    assert_eq!(replica.open().await, ledger(&["a", "b"]));
+    replica.rests();
+    store.is(Mood::Hangs);
+    let start = Instant::now();
+    assert_eq!(replica.open().await, ledger(&["a", "b"]));
+    assert_eq!(start.elapsed(), AT_START, "as at the start");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_store_knows_is_merged_when_it_is_back() {
     let store = Fake::holding(document(&["b"]));
     let replica = Running::start(None, Some(&store)).await;

@@ -117,7 +117,7 @@ impl Fake {
 }
 
 impl State {
-    fn put(&mut self, document: Bytes) {
+    pub(in crate::store) fn put(&mut self, document: Bytes) {
         self.number += 1;
         self.document = Some(document);
     }
