@@ -1,8 +1,8 @@
 mod operators;
+mod refresh;
 mod reloads;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -207,49 +207,6 @@ async fn the_same_listing_leaves_the_same_publication() {
     fs::write(house.file("foreign.pem"), "").unwrap();
     house.until("it was read again", || house.reads() > count).await;
     assert!(Arc::ptr_eq(&before, &house.published(A).unwrap().unwrap()));
-}
-
-#[tokio::test]
-async fn a_refresh_that_finds_nothing_new_writes_nothing_and_makes_no_new_publication() {
-    let mut house = House::new();
-    let ledgers = house.file("ledgers");
-    let (stores, shared_writes) = Stores::faked(&ledgers, A);
-    house.shared.stores = stores;
-    let kid = house.key("1.pem");
-    let settings = IssuerSettings {
-        refresh: SignedDuration::from_millis(100),
-        ..house.issuer(A, "*.pem")
-    };
-    let issuers = house.start(vec![settings]);
-    house.until_kids(A, &[&kid]).await;
-    house.until("it is written", || shared_writes() == 1).await;
-
-    let before = house.published(A).unwrap().unwrap();
-    let on_disk = || -> Vec<_> {
-        let files = fs::read_dir(&ledgers).unwrap().map(|entry| entry.unwrap());
-        let seen = files.map(|file| {
-            let about = file.metadata().unwrap();
-            (file.file_name(), about.ino(), about.modified().unwrap())
-        });
-        seen.collect()
-    };
-    let (files, reads) = (on_disk(), house.reads());
-    assert!(!files.is_empty());
-    house
-        .until("it was read again and again", || house.reads() >= reads + 5.0)
-        .await;
-    assert!(Arc::ptr_eq(&before, &house.published(A).unwrap().unwrap()));
-    assert_eq!(shared_writes(), 1);
-    assert_eq!(on_disk(), files);
-
-    // The same measure notices a change.
-    house.key("2.pem");
-    house
-        .until("the change is written", || shared_writes() == 2)
-        .await;
-    assert!(!Arc::ptr_eq(&before, &house.published(A).unwrap().unwrap()));
-    assert_ne!(on_disk(), files);
-    issuers.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Profiles and key sets for tests.
 
+use std::cell::Cell;
+
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
@@ -7,6 +9,19 @@ use serde_json::Map;
 use super::{CachePolicy, IssuerUrl, JwksUri, Profile};
 use crate::key::{Algorithm, PublicKey, fake};
 use crate::ring::{KeySet, KeyState, PublishedKey};
+
+thread_local! {
+    static MADE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How many publications this thread has made.
+pub(crate) fn made() -> u32 {
+    MADE.get()
+}
+
+pub(super) fn one_more() {
+    MADE.set(MADE.get() + 1);
+}
 
 /// An issuer with everything at its default.
 pub(crate) fn profile(issuer: &str) -> Profile {

@@ -39,8 +39,8 @@ pub(super) fn ledger(names: &[&str]) -> Ledger {
 
 impl Stores {
     /// Ledgers that are kept in a folder and, that of this issuer, in a store in memory besides; and how often that store
-    /// was written.
-    pub(crate) fn faked(folder: &Path, issuer: &str) -> (Self, impl Fn() -> u32 + use<>) {
+    /// was used so far.
+    pub(crate) fn faked(folder: &Path, issuer: &str) -> (Self, impl Fn() -> Uses + use<>) {
         let settings = StoreSettings::File {
             folder: folder.to_owned(),
         };
@@ -58,8 +58,21 @@ impl Stores {
             .lock()
             .unwrap()
             .insert(issuer.to_owned(), replica);
-        (stores, move || shared.now().writes)
+        let uses = move || {
+            let state = shared.now();
+            Uses {
+                reads: state.reads,
+                writes: state.writes,
+            }
+        };
+        (stores, uses)
     }
+}
+
+/// How often a store was used.
+pub(crate) struct Uses {
+    pub(crate) reads: u32,
+    pub(crate) writes: u32,
 }
 
 /// Its document.

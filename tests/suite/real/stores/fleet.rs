@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -166,6 +167,23 @@ async fn same(replicas: &[&Replica], keys: usize) -> Answer {
     .await
 }
 
+/// Nothing is written as long as there is nothing new, however often all is read. Tells the last write.
+async fn rests(place: &impl Place, replicas: &[&Replica]) -> String {
+    let (before, start) = (place.last_write().await, Instant::now());
+    for replica in replicas {
+        let reads = async || replica.metric("oidc_issuer_source_reads_total").await;
+        let until = reads().await + 3.0;
+        eventually("its source and the store were read again", async || {
+            // A read of the store is what it last agreed by.
+            let age = replica.metric("oidc_issuer_store_agreement_age_seconds").await;
+            (reads().await >= until && age < start.elapsed().as_secs_f64()).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(place.last_write().await, before);
+    before
+}
+
 /// The whole story with one kind of store.
 pub(super) async fn agrees(mut place: impl Place) {
     let fleet = Fleet::new(&place);
@@ -183,6 +201,9 @@ pub(super) async fn agrees(mut place: impl Place) {
     two.is_stored().await;
     let three = fleet.replica("3").await;
     assert_eq!(same(&[&one, &two, &three], 3).await.body, retained.body);
+
+    three.is_stored().await;
+    let written = rests(&place, &[&one, &two, &three]).await;
 
     // The store is gone: everything goes on, a replica that comes back answers from its copy.
     place.stop().await;
@@ -218,6 +239,7 @@ pub(super) async fn agrees(mut place: impl Place) {
     for replica in [&one, &two, &three] {
         replica.is_stored().await;
     }
+    assert_ne!(place.last_write().await, written, "what is new is written");
     let all = [&one, &two, &three, &four];
     let without = same(&all, 3).await;
     assert!(!without.body.contains(&leaked), "{}", without.body);

@@ -1,6 +1,7 @@
 //! The real servers, each with an empty place for ledgers.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
@@ -27,6 +28,8 @@ pub(super) trait Place {
     fn yaml(&self) -> String;
     /// The same, with a folder for copies that nobody else has.
     fn settings(&self) -> StoreSettings;
+    /// What the server has on its disk, or says, of the last write: another one after each.
+    async fn last_write(&self) -> String;
     /// Nobody answers any more.
     async fn stop(&mut self);
     /// It is back, with what it kept.
@@ -308,8 +311,29 @@ impl Drop for Google {
     }
 }
 
+/// The files below a folder, and when each was written.
+fn written(folder: &Path) -> String {
+    let mut lines = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let about = entry.metadata().expect("a file");
+            if about.is_dir() {
+                folders.push(entry.path());
+            } else {
+                let at = about.modified().expect("a time");
+                lines.push(format!("{:?} {} {at:?}", entry.path(), about.ino()));
+            }
+        }
+    }
+    assert!(!lines.is_empty(), "nothing is kept in {}", folder.display());
+    lines.sort();
+    lines.join("\n")
+}
+
 macro_rules! bucket {
-    ($kind:ty) => {
+    ($kind:ty, $objects:literal) => {
         impl Place for $kind {
             fn yaml(&self) -> String {
                 yaml(&self.shared(), Self::URL)
@@ -317,6 +341,10 @@ macro_rules! bucket {
 
             fn settings(&self) -> StoreSettings {
                 object_storage(&self.server, self.shared())
+            }
+
+            async fn last_write(&self) -> String {
+                written(&self.server.path().join($objects))
             }
 
             async fn stop(&mut self) {
@@ -330,9 +358,9 @@ macro_rules! bucket {
     };
 }
 
-bucket!(S3);
-bucket!(Azure);
-bucket!(Google);
+bucket!(S3, "root/keys");
+bucket!(Azure, "__blobstorage__");
+bucket!(Google, "root/keys");
 
 /// The API server, with the Role of the manifests.
 pub(super) struct Kubernetes {
@@ -416,6 +444,10 @@ impl Place for Kubernetes {
             },
             folder: self.folder.path().join("copies"),
         }
+    }
+
+    async fn last_write(&self) -> String {
+        self.only_ledger().await["metadata"]["resourceVersion"].to_string()
     }
 
     async fn stop(&mut self) {
