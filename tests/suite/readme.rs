@@ -48,6 +48,15 @@ async fn the_readme_shows_what_the_embedded_default_prints_and_serves() {
             .map_or(line, |(_, rest)| rest);
         assert!(readme.contains(line.trim()), "not in the README: {line}");
     }
+    let admin = service.admin("").replace("http://", "");
+    for line in service.log().iter().filter(|line| line["level"] != "DEBUG") {
+        let message = line["message"].as_str().unwrap();
+        let message = message
+            .replace(state, "/home/you/.local/state/oidc-issuer")
+            .replace(&admin, "127.0.0.1:9180")
+            .replace(&port.to_string(), "8443");
+        assert!(readme.contains(&message), "not in the README: {message}");
+    }
 
     let issuer = format!("https://localhost:{port}");
     let http = service.http();
