@@ -149,7 +149,12 @@ impl Ring {
             .undo(|id| materials.contains(&id.spki_sha256), now, by);
         let selection = Selection::of(&self.ledger, &self.rules, now);
         let returned: Vec<_> = hit.iter().filter(|id| selection.shows(id)).collect();
+        let listed = self.voices.listed();
         for id in returned {
+            // It may have come back while it was revoked.
+            if listed.contains_key(id) {
+                self.ledger.set_listed(id, now);
+            }
             self.ledger.publish_anew(id, now);
         }
         self.line_up(now);

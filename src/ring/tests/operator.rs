@@ -194,6 +194,18 @@ fn an_unrevoked_key_returns_at_once_and_is_published_anew() {
 }
 
 #[test]
+fn an_unrevoked_key_is_listed_if_it_came_back_meanwhile() {
+    let story = issuer().lists("a b3").revokes("a").lists("b3").publishes("b3");
+    let story = story.after(hours(1)).lists("a b3").publishes("b3");
+    story
+        .unrevokes("a")
+        .publishes("a b3")
+        .fails("s")
+        .after(RETENTION)
+        .publishes("a b3");
+}
+
+#[test]
 fn a_revocation_that_another_replica_has_not_seen_outlives_an_unrevoke() {
     let start = issuer().lists("a b3");
     let one = start.clone().revokes("a");
