@@ -132,7 +132,8 @@ impl Store {
             let sources = [(SourceId("the store".into()), 1)];
             let mut ring = Ring::new(rules.clone(), sources, before.clone());
             let outcome = ring.obey(command, by, now)?;
-            let after = ring.into_ledger();
+            // What has had its time is for the service to forget: its retention may not be known here.
+            let after = before.merge(&ring.into_ledger());
             let is_written = *command != Command::List && after != before;
             Ok((is_written.then_some(after), outcome))
         };

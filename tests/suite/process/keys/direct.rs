@@ -1,5 +1,7 @@
 //! `--store`: the ledger in its store, while no service runs.
 
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 
 #[tokio::test]
@@ -77,6 +79,38 @@ async fn a_store_is_named_by_its_url_too() {
         let output = run(&["keys", "list", wrong]);
         assert_eq!(output.code, Some(64), "{wrong}: {}", output.stderr);
     }
+}
+
+#[tokio::test]
+async fn where_the_retention_is_not_known_no_retained_key_is_forgotten() {
+    let house = House::new();
+    killed(house.serve("").await).await;
+    let ledgers = std::fs::read_dir(house.state().join("ledgers")).unwrap();
+    let ledger = ledgers
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|kind| kind == "json"))
+        .unwrap();
+    // Half a year ago: retained where tokens live for a year, and long gone where they live for a day.
+    let text = std::fs::read_to_string(&ledger).unwrap();
+    let (body, _) = text.rsplit_once(r#","sha256":""#).unwrap();
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    let stamp = document["entries"][0]["stamp"].take();
+    let was = format!(r#""listed":true,"stamp":{stamp}"#);
+    let absent = r#""listed":false,"stamp":"2026-05-01T00:00:00Z""#;
+    assert!(body.contains(&was), "{body}");
+    let body = body.replacen(&was, absent, 1);
+    let sum = Sha256::digest(body.as_bytes());
+    let sum: String = sum.iter().map(|octet| format!("{octet:02x}")).collect();
+    std::fs::write(&ledger, format!(r#"{body},"sha256":"{sum}"}}"#)).unwrap();
+    let gone = document["entries"][0]["jwk"]["kid"].as_str().unwrap();
+    let store = format!("--store=file://{}", house.state().join("ledgers").display());
+    let more = house
+        .folder
+        .write("more.pem", &rcgen::KeyPair::generate().unwrap().public_key_pem());
+    let written = run(&["keys", "import", &more, &store]);
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    let text = std::fs::read_to_string(&ledger).unwrap();
+    assert!(text.contains(absent) && text.contains(gone), "{text}");
 }
 
 #[tokio::test]
