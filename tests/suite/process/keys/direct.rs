@@ -100,8 +100,7 @@ async fn where_the_retention_is_not_known_no_retained_key_is_forgotten() {
     assert!(body.contains(&was), "{body}");
     let body = body.replacen(&was, absent, 1);
     let sum = Sha256::digest(body.as_bytes());
-    let sum: String = sum.iter().map(|octet| format!("{octet:02x}")).collect();
-    std::fs::write(&ledger, format!(r#"{body},"sha256":"{sum}"}}"#)).unwrap();
+    std::fs::write(&ledger, format!(r#"{body},"sha256":"{sum:x}"}}"#)).unwrap();
     let gone = document["entries"][0]["jwk"]["kid"].as_str().unwrap();
     let store = format!("--store=file://{}", house.state().join("ledgers").display());
     let more = house
