@@ -167,13 +167,18 @@ impl LedgerFile {
             return Err(io::Error::other("what is there already was not read yet"));
         }
         let temporary = with_suffix(&self.path, "tmp");
+        // One of a process that was killed. Made anew, so that nothing is written, or given away, through a link.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
-        owner::as_its_folder(&file, &self.folder.path);
+        // The mount of a pod is root's, and what is in it the service's.
+        owner::as_first_of(&file, [&*self.path, &*self.previous(), &*self.folder.path]);
         file.write_all(ledger)?;
         file.sync_all()?;
         drop(file);
@@ -203,7 +208,7 @@ enum Bad {
 fn read<T>(path: &Path, judge: impl Fn(&[u8]) -> Result<T, Fault>) -> Result<T, Bad> {
     let bytes = local::read(path, MAX_DOCUMENT).map_err(|error| match error {
         FileError::Missing => Bad::Missing,
-        FileError::Io(reason) => Bad::Io(reason),
+        FileError::Io(reason) => Bad::Io(format!("{reason}; check who owns it, and the disk")),
         FileError::Directory | FileError::NotRegular(_) | FileError::TooLarge { .. } => {
             Bad::Torn(error.to_string())
         }

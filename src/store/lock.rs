@@ -1,8 +1,8 @@
 //! One process alone has a folder. The kernel takes the lock back when the process ends, however it ends.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::owner;
@@ -46,24 +46,8 @@ impl FolderLock {
                 error,
             }
         };
-        let is_new = !folder.exists();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(unusable("made"))?;
-        if is_new {
-            owner::as_its_parent(folder);
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(folder.join(name))
-            .map_err(unusable("written"))?;
-        owner::as_its_folder(&file, folder);
+        make(folder).map_err(unusable("made"))?;
+        let mut file = owner::open_or_make(&folder.join(name), folder).map_err(unusable("written"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -79,6 +63,17 @@ impl FolderLock {
         let _ = sign(&mut file);
         Ok(Self { _file: file })
     }
+}
+
+/// Makes what is missing of a folder, for this user alone; or for whoever has the folder that it is made in.
+fn make(folder: &Path) -> io::Result<()> {
+    let missing = |path: &&Path| path.try_exists().is_ok_and(|exists| !exists);
+    let mut made: Vec<_> = folder.ancestors().take_while(missing).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    while let Some(path) = made.pop() {
+        owner::as_its_parent(path);
+    }
+    Ok(())
 }
 
 /// The folder may be on a network mount: the number of a process alone would say nothing.

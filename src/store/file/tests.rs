@@ -1,4 +1,4 @@
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
 use super::*;
 
@@ -210,6 +210,41 @@ fn what_root_writes_is_for_the_user_who_has_the_folder() {
         assert_eq!(owner(&place.path(file)), SOMEONE, "{file}");
     }
     assert_eq!(owner(&place.folder().join("ledgers.lock")), SOMEONE);
+    let within = Folder::open(&place.folder().join("made/anew")).unwrap();
+    assert_eq!(owner(&place.folder().join("made")), SOMEONE);
+    assert_eq!(owner(within.path()), SOMEONE);
+
+    // The mount of a pod: the folder is root's, and what is in it the service's.
+    chown(place.folder(), Some(0), None).unwrap();
+    place.save(&["three.", "four."]);
+    for file in ["", ".previous"] {
+        assert_eq!(owner(&place.path(file)), SOMEONE, "{file}");
+    }
+}
+
+#[test]
+fn nothing_is_written_or_given_away_through_a_link() {
+    let place = Place::new();
+    fs::create_dir(place.folder()).unwrap();
+    let before = fs::metadata(place.0.path()).unwrap().uid();
+    if before == 0 {
+        chown(place.folder(), Some(65_534), None).unwrap();
+    }
+    let elsewhere = place.0.path().join("elsewhere");
+    fs::write(&elsewhere, "mine").unwrap();
+    let is_as_it_was = || {
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
+        assert_eq!(fs::metadata(&elsewhere).unwrap().uid(), before);
+    };
+    symlink(&elsewhere, place.path(".tmp")).unwrap();
+    place.save(&["one."]);
+    is_as_it_was();
+    assert_eq!(place.loaded().ledger.as_deref(), Some("one."));
+
+    fs::remove_file(place.folder().join("ledgers.lock")).unwrap();
+    symlink(&elsewhere, place.folder().join("ledgers.lock")).unwrap();
+    Folder::open(&place.folder()).unwrap_err();
+    is_as_it_was();
 }
 
 #[test]
