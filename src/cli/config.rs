@@ -207,7 +207,9 @@ pub(super) fn describe_store(store: &StoreSettings) -> String {
                 copy(folder)
             )
         }
-        StoreSettings::ObjectStorage { shared, folder } => format!("{}, {}", shared.bucket, copy(folder)),
+        StoreSettings::ObjectStorage { shared, folder } => {
+            format!("{}, {}", shared.bucket.with_prefix(), copy(folder))
+        }
     }
 }
 

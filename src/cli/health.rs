@@ -1,6 +1,6 @@
 //! `health`: for container health checks, where there is no shell and no curl.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,9 +55,28 @@ pub(super) fn run(args: HealthArgs) -> Result<ExitCode, Failure> {
         }
     }
     if let Some((address, error)) = last {
-        output::complain(format_args!("http://{address}{path} does not answer: {error}"));
+        output::complain(format_args!(
+            "http://{address}{path} does not answer: {}",
+            why(&error)
+        ));
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// Why there is no answer, and what to do.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "nobody listens there. Does the service run, and is that its admin address (--admin, or --config)?".to_owned()
+        }
+        // What a read says whose time is over.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!(
+            "not within {} s. The service hangs, or its machine is overloaded: look into its log, and start it again if it \
+             does not recover",
+            TIMEOUT.as_secs()
+        ),
+        _ => error.to_string(),
+    }
 }
 
 /// Where an address that is listened on can be reached from this machine.
@@ -72,7 +91,7 @@ fn reachable(admin: SocketAddr) -> Vec<SocketAddr> {
     }
 }
 
-fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -82,7 +101,7 @@ fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     )?;
     let mut answer = String::new();
     stream.take(64 * 1024).read_to_string(&mut answer)?;
-    parse(&answer).ok_or_else(|| std::io::Error::other("the answer is not HTTP: is this the admin address?"))
+    parse(&answer).ok_or_else(|| io::Error::other("the answer is not HTTP: is this the admin address?"))
 }
 
 /// Status and body of an HTTP/1.1 response.
@@ -106,6 +125,18 @@ mod tests {
         assert_eq!(asked("[::]:9180"), ["[::1]:9180", "127.0.0.1:9180"]);
         assert_eq!(asked("0.0.0.0:9180"), ["127.0.0.1:9180"]);
         assert_eq!(asked("10.0.0.1:9180"), ["10.0.0.1:9180"]);
+    }
+
+    #[test]
+    fn of_a_service_that_hangs_and_of_one_that_is_not_there_is_said_what_to_do() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Taken by the system, and never answered.
+        let late = why(&ask(address, "/livez").unwrap_err());
+        assert!(late.starts_with("not within 3 s. The service hangs"), "{late}");
+        drop(listener);
+        let gone = why(&ask(address, "/livez").unwrap_err());
+        assert!(gone.starts_with("nobody listens there"), "{gone}");
     }
 
     #[test]

@@ -192,7 +192,7 @@ pub(super) fn run(args: KeysArgs, logging: &LoggingArgs) -> Result<ExitCode, Fai
     // What the service would refuse needs no service to be refused.
     request
         .command(verb)
-        .map_err(|message| Failure::usage(anyhow!(message.replace('`', ""))))?;
+        .map_err(|message| Failure::usage(anyhow!(as_flags(&message))))?;
     let answer = match common.way.way(logging)? {
         Way::Socket(path) => client::ask_socket(&path, verb, &request),
         Way::Address(address) => client::ask_address(&address, verb, &request),
@@ -200,6 +200,20 @@ pub(super) fn run(args: KeysArgs, logging: &LoggingArgs) -> Result<ExitCode, Fai
     };
     let answer = answer.map_err(Failure::failed)?;
     tell(verb, answer, unusable, common.output)
+}
+
+/// The members of a request by the names that they have on the command line.
+fn as_flags(message: &str) -> String {
+    let named = [
+        ("`reason`", "--reason"),
+        ("`issuer`", "--issuer"),
+        ("`key`", "KID"),
+        ("`jwks`", "FILE"),
+    ];
+    let told = named.iter().fold(message.to_owned(), |told, (member, flag)| {
+        told.replace(member, flag)
+    });
+    told.replace('`', "")
 }
 
 fn tell(

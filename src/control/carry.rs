@@ -156,7 +156,7 @@ impl Carried {
             entry.message = Some(error.to_string());
             (
                 Failed::from(&error),
-                matches!(error, AskError::Unavailable { .. }),
+                matches!(error, AskError::Unavailable { .. } | AskError::Ledger { .. }),
             )
         });
         let result = match &answer {
@@ -194,7 +194,7 @@ impl From<&AskError> for Failed {
         let name = match error {
             AskError::UnknownIssuer { .. } => "unknownIssuer",
             AskError::WhichIssuer { .. } => "whichIssuer",
-            AskError::Unavailable { .. } => "unavailable",
+            AskError::Unavailable { .. } | AskError::Ledger { .. } => "unavailable",
             AskError::Denied(Denied::UnknownKey { .. }) => "unknownKey",
             AskError::Denied(Denied::LastKey { .. }) => "lastKey",
             AskError::Denied(Denied::NotRevoked { .. }) => "notRevoked",

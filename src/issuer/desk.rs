@@ -66,8 +66,8 @@ pub enum AskError {
         /// Those that are.
         known: Vec<String>,
     },
-    /// None was named, and there are several.
-    #[error("several issuers are configured here, name one with --issuer: {}", known.join(", "))]
+    /// None was named, and there are several, or none is known.
+    #[error("{}", which(known))]
     WhichIssuer {
         /// They.
         known: Vec<String>,
@@ -83,6 +83,23 @@ pub enum AskError {
         /// Why.
         reason: String,
     },
+    /// Its ledger cannot be had where it is kept: asked for where no service runs.
+    #[error("the ledger of {issuer} cannot be used: {reason}")]
+    Ledger {
+        /// The issuer.
+        issuer: String,
+        /// Place, cause, remedy.
+        reason: String,
+    },
+}
+
+fn which(known: &[String]) -> String {
+    if known.is_empty() {
+        return "no issuer is known here: name the one that is meant with --issuer, or its configuration with --config"
+            .to_owned();
+    }
+    let known = known.join(", ");
+    format!("several issuers are configured here, name one with --issuer: {known}")
 }
 
 impl Desk {

@@ -21,7 +21,7 @@ const MIN_DIGITS: usize = 8;
 #[non_exhaustive]
 pub enum Denied {
     /// No key of this name is known.
-    #[error("no key {name:?} is known here; there is: {}", list(known))]
+    #[error("no key {name:?} is known here{}{}", list(known), hint(name))]
     UnknownKey {
         /// What was asked for.
         name: String,
@@ -44,8 +44,9 @@ pub enum Denied {
     },
     /// Nothing of this name waits for an approval.
     #[error(
-        "nothing called {name:?} waits for an approval here; there is: {}",
-        list(held)
+        "nothing called {name:?} waits for an approval here; {}{}",
+        waiting(held),
+        hint(name)
     )]
     NothingHeld {
         /// What was asked for.
@@ -300,11 +301,29 @@ fn is_meant(id: &KeyId, name: &str) -> bool {
     *id.kid == *name || name.strip_prefix("sha256:").is_some_and(is_fingerprint)
 }
 
+/// What is wrong with a fingerprint that names no key, whatever keys there are.
+fn hint(name: &str) -> String {
+    match name.strip_prefix("sha256:") {
+        Some(digits)
+            if digits.len() < MIN_DIGITS || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) =>
+        {
+            format!(" (of a fingerprint at least {MIN_DIGITS} hexadecimal digits are needed)")
+        }
+        _ => String::new(),
+    }
+}
+
+fn waiting(names: &[String]) -> String {
+    match names {
+        [] => "nothing waits".to_owned(),
+        names => format!("there is: {}", names.join(", ")),
+    }
+}
+
 fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
+    match names {
+        [] => ", nor any other".to_owned(),
+        names => format!("; there is: {}", names.join(", ")),
     }
 }
 

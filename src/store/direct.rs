@@ -79,9 +79,14 @@ fn in_folder<T, E>(
     issuer: &str,
     mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
 ) -> Result<T, AmendError<E>> {
-    if !folder.exists() {
+    match folder.try_exists() {
+        Ok(true) => {}
         // Not made for nothing.
-        change(None).map_err(AmendError::Refused)?;
+        Ok(false) => drop(change(None).map_err(AmendError::Refused)?),
+        Err(error) => {
+            let (folder, verb) = (folder.to_owned(), "entered");
+            return Err(AmendError::Lock(LockError::Unusable { folder, verb, error }));
+        }
     }
     let mut file = Folder::open(folder).map_err(AmendError::Lock)?.ledger(issuer);
     let is_it = |document: &[u8]| {
@@ -115,7 +120,12 @@ async fn in_shared<T, E>(
     change: &mut impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
 ) -> Result<T, AmendError<E>> {
     let place = shared.place();
-    let late = || AmendError::Store(format!("{place}: no answer within {} s", PATIENCE.as_secs()));
+    let late = || {
+        AmendError::Store(format!(
+            "{place}: no answer within {} s. Check the network between, and the store's health",
+            PATIENCE.as_secs()
+        ))
+    };
     let failed = |error: &dyn std::fmt::Display| AmendError::Store(error.to_string());
     for _ in 0..ATTEMPTS {
         let read = timeout(PATIENCE, shared.load(None)).await.map_err(|_| late())?;
@@ -192,6 +202,20 @@ mod tests {
         let found = amend(&settings, ISSUER, |found| Ok::<_, ()>((None, found))).await;
         assert_eq!(found.unwrap(), Some(ledger(&["a"])));
         assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_looked_into_is_not_taken_for_one_that_is_not_there() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("file"), "").unwrap();
+        // As one of another user, but for root too.
+        let settings = files(&home.path().join("file").join("ledgers"));
+        let look = |found| Ok::<_, ()>((None, found));
+        let error = amend(&settings, ISSUER, look).await.unwrap_err();
+        assert!(
+            matches!(error, AmendError::Lock(LockError::Unusable { .. })),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

@@ -77,7 +77,9 @@ pub(super) fn ask_address(address: &Address, verb: Verb, request: &Request) -> A
     };
     let config = tls(address)?;
     let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is no host"))?;
-    let stream = connect(host, *port).with_context(|| format!("{place} does not answer"))?;
+    let stream = connect(host, *port).with_context(|| {
+        format!("{place} does not answer: does the service run, and is that its control.address?")
+    })?;
     let session = ClientConnection::new(Arc::new(config), name)?;
     let stream = StreamOwned::new(session, stream);
     exchange(stream, &place, verb, request).map_err(|error| {
@@ -124,32 +126,37 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 fn tls(address: &Address) -> anyhow::Result<ClientConfig> {
-    let read =
-        |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
-    let certificates = |path: &Path| -> anyhow::Result<Vec<CertificateDer<'static>>> {
-        let pem = read(path)?;
+    let read = |flag: &str, path: &Path| {
+        std::fs::read(path).with_context(|| format!("{flag} {} cannot be read", path.display()))
+    };
+    let certificates = |flag: &str, path: &Path| -> anyhow::Result<Vec<CertificateDer<'static>>> {
+        let pem = read(flag, path)?;
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         match found {
             Ok(found) if !found.is_empty() => Ok(found),
-            Ok(_) => Err(anyhow!("{} holds no certificate (PEM)", path.display())),
-            Err(_) => Err(anyhow!("{} has a broken PEM block", path.display())),
+            Ok(_) => Err(anyhow!("{flag} {} holds no certificate (PEM)", path.display())),
+            Err(_) => Err(anyhow!("{flag} {} has a broken PEM block", path.display())),
         }
     };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(&address.ca)? {
+    for certificate in certificates("--ca-file", &address.ca)? {
         roots
             .add(certificate)
-            .with_context(|| format!("{} holds no CA", address.ca.display()))?;
+            .with_context(|| format!("--ca-file {} holds no CA", address.ca.display()))?;
     }
-    let key = zeroize::Zeroizing::new(read(&address.key)?);
+    let key = zeroize::Zeroizing::new(read("--key-file", &address.key)?);
     // Without its cause, which might quote the file.
-    let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|_| anyhow!("{} holds no unencrypted private key (PEM)", address.key.display()))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
+        anyhow!(
+            "--key-file {} holds no unencrypted private key (PEM)",
+            address.key.display()
+        )
+    })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_client_auth_cert(certificates(&address.cert)?, key)
+        .with_client_auth_cert(certificates("--cert-file", &address.cert)?, key)
         .with_context(|| {
             format!(
                 "the key in {} and the certificate in {} cannot be used together",

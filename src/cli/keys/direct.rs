@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::control::{Audit, Carried, Failed, Report, Request, Verb, me};
 use crate::issuer::AskError;
 use crate::ring::{Command, Ledger, Ring, Rules, SourceId};
-use crate::store::{AmendError, Change, StoreSettings, amend, issuers_in};
+use crate::store::{AmendError, Change, LockError, StoreSettings, amend, issuers_in};
 
 /// The default: where no configuration says another.
 const RETENTION: SignedDuration = SignedDuration::from_hours(49);
@@ -97,7 +97,7 @@ impl Store {
         by: &str,
         now: jiff::Timestamp,
     ) -> Result<Report, AskError> {
-        let unavailable = |reason: String| AskError::Unavailable {
+        let unusable = |reason: String| AskError::Ledger {
             issuer: issuer.to_owned(),
             reason,
         };
@@ -116,8 +116,8 @@ impl Store {
                 (Some(found), _) => found,
                 (None, Command::Import { .. }) if is_known => Ledger::default(),
                 (None, _) if is_known => {
-                    return Err(unavailable(format!(
-                        "there is no ledger of it in {} yet",
+                    return Err(unusable(format!(
+                        "there is none in {}. Was it ever served, and is that where the service keeps it?",
                         super::super::config::describe_store(&self.settings.store)
                     )));
                 }
@@ -140,10 +140,13 @@ impl Store {
         let outcome = amend(&self.settings.store, issuer, change).await;
         let outcome = outcome.map_err(|error| match error {
             AmendError::Refused(error) => error,
-            AmendError::Lock(error) => unavailable(format!(
+            AmendError::Lock(error @ LockError::Locked { .. }) => unusable(format!(
                 "the folder of the ledgers {error}: give the command to that service, without --store"
             )),
-            AmendError::Store(reason) => unavailable(reason),
+            AmendError::Lock(error) => unusable(format!(
+                "the folder of the ledgers {error}: run this as the user that the service runs as, or as root"
+            )),
+            AmendError::Store(reason) => unusable(reason),
         })?;
         let mut report = Report::new(issuer, now, outcome);
         report.warnings = warnings;

@@ -1,7 +1,7 @@
 //! Which way a command takes: the socket, an address with mutual TLS, or straight to the store.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -128,7 +128,9 @@ impl WayArgs {
             let (folder, is_said) = asked.state_dir()?;
             let socket = folder.join(SOCKET);
             let usual = PathBuf::from(USUAL).join(SOCKET);
-            let elsewhere = !is_said && !socket.exists() && usual.exists();
+            // One that this user may not see is there as likely as not.
+            let is_there = |socket: &Path| socket.try_exists().unwrap_or(true);
+            let elsewhere = !is_said && !is_there(&socket) && is_there(&usual);
             return Ok(Way::Socket(if elsewhere { usual } else { socket }));
         };
         let mut settings = asked.load()?;
@@ -173,6 +175,12 @@ fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
         }
         return Ok(StoreSettings::File { folder });
     }
+    if !url.contains("://") {
+        return Err(format!(
+            "--store: `{url}` is no URL: write file:///FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, \
+             az://CONTAINER/PREFIX or kubernetes://NAMESPACE"
+        ));
+    }
     if let Some(namespace) = url.strip_prefix("kubernetes://") {
         if !crate::store::is_label(namespace, 63) {
             return Err(format!(
@@ -182,7 +190,7 @@ fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
         return Ok(StoreSettings::Kubernetes {
             shared: KubernetesSettings {
                 access: ApiServerSettings {
-                    kubeconfig: kubeconfig(),
+                    kubeconfig: kubeconfig()?,
                     ..ApiServerSettings::default()
                 },
                 namespace: Some(namespace.to_owned()),
@@ -206,13 +214,20 @@ fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
 }
 
 /// That of the user; none in a pod.
-fn kubeconfig() -> Option<PathBuf> {
+fn kubeconfig() -> Result<Option<PathBuf>, String> {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
-        return None;
+        return Ok(None);
     }
-    let named = std::env::var_os("KUBECONFIG").filter(|file| !file.is_empty());
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
-    named.map(PathBuf::from).or_else(home)
+    if let Some(named) = std::env::var_os("KUBECONFIG").filter(|file| !file.is_empty()) {
+        return Ok(Some(PathBuf::from(named)));
+    }
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
+    match home {
+        Some(file) if file.try_exists().unwrap_or(true) => Ok(Some(file)),
+        _ => Err("--store: there is no ~/.kube/config: name a kubeconfig with KUBECONFIG; or, with --store alone, the \
+                  configuration of the service with --config"
+            .to_owned()),
+    }
 }
 
 #[cfg(test)]

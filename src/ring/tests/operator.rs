@@ -169,10 +169,19 @@ fn an_unknown_key_is_denied_and_what_exists_is_told() {
     let denied = story.ring.unrevoke("a", "ops", now).unwrap_err();
     assert_eq!(denied, Denied::NotRevoked { kid: "a".into() });
     let nothing = issuer().ring.revoke("c", "ops", "", false, now).unwrap_err();
-    assert_eq!(
-        nothing.to_string(),
-        "no key \"c\" is known here; there is: nothing"
-    );
+    assert_eq!(nothing.to_string(), "no key \"c\" is known here, nor any other");
+    for short in ["sha256:", "sha256:0101", "sha256:01010101zz"] {
+        let denied = issuer()
+            .lists("a")
+            .ring
+            .revoke(short, "ops", "", false, now)
+            .unwrap_err();
+        let told = denied.to_string();
+        assert!(told.contains("at least 8 hexadecimal digits"), "{told}");
+    }
+    let nothing = issuer().lists("a").ring.approve("c", "ops", "", now).unwrap_err();
+    let told = "nothing called \"c\" waits for an approval here; nothing waits";
+    assert_eq!(nothing.to_string(), told);
 }
 
 #[test]

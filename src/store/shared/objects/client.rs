@@ -90,6 +90,14 @@ impl Bucket {
         })
     }
 
+    /// The bucket, and where in it the ledgers are.
+    pub fn with_prefix(&self) -> String {
+        match self.prefix.as_ref() {
+            "" => self.to_string(),
+            prefix => format!("{self}/{prefix}"),
+        }
+    }
+
     /// Whether a storage account is needed to find it.
     pub fn has_account(&self) -> bool {
         self.kind == Kind::Azure

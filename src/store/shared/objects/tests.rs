@@ -107,7 +107,10 @@ fn a_bucket_is_a_kind_a_name_and_a_prefix() {
     ] {
         assert_eq!(Bucket::parse(url).unwrap().to_string(), shown, "{url}");
     }
-    assert_eq!(Bucket::parse("s3://keys/a/b/").unwrap().prefix.to_string(), "a/b");
+    let bucket = Bucket::parse("s3://keys/a/b/").unwrap();
+    assert_eq!(bucket.prefix.to_string(), "a/b");
+    assert_eq!(bucket.with_prefix(), "s3://keys/a/b");
+    assert_eq!(Bucket::parse("s3://keys").unwrap().with_prefix(), "s3://keys");
     for url in [
         "keys",
         "s3:///a",
