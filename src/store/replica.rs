@@ -153,7 +153,14 @@ impl Replica {
             }
         };
         let (local, shared) = tokio::join!(local, shared);
+        let silent = match &shared {
+            Some(Said::Silent(reason)) => Some(reason.clone()),
+            _ => None,
+        };
         let opening = opening(local.clone(), shared);
+        if let (Opening::With(_), Some(reason)) = (&opening, silent) {
+            self.tell_unreachable(&reason);
+        }
         if let (Opening::With(ledger), Some(copy), Some(said)) = (&opening, &self.0.local, local) {
             match said {
                 Said::Ledger(here) if here == *ledger => {}
@@ -195,7 +202,8 @@ impl Replica {
                 known.map_or(Said::Nothing, Said::Ledger)
             }
             Err(error) => {
-                self.unreachable(&error, false);
+                // Told where it is known what follows from it.
+                self.is_newly_unreachable(&error, false);
                 Said::Silent(error)
             }
         }

@@ -176,20 +176,28 @@ impl Replica {
     }
 
     pub(super) fn unreachable(&self, reason: &str, by_writing: bool) {
+        if self.is_newly_unreachable(reason, by_writing) {
+            self.tell_unreachable(reason);
+        }
+    }
+
+    pub(super) fn tell_unreachable(&self, reason: &str) {
+        let issuer = &self.0.issuer;
+        tracing::warn!(
+            issuer,
+            "the shared store cannot be used: what is served stays as it is, changes are kept on this machine and \
+             written later: {reason}"
+        );
+    }
+
+    pub(super) fn is_newly_unreachable(&self, reason: &str, by_writing: bool) -> bool {
         let before = {
             let mut status = self.status();
             status.failures += 1;
             status.cannot_write |= by_writing;
             status.unreachable.replace(reason.to_owned())
         };
-        if before.is_none() {
-            let issuer = &self.0.issuer;
-            tracing::warn!(
-                issuer,
-                "the shared store cannot be used: what is served stays as it is, changes are kept on this machine and \
-                 written later: {reason}"
-            );
-        }
+        before.is_none()
     }
 
     /// Each field is written in one step.
