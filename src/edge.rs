@@ -32,6 +32,7 @@ mod error;
 mod limits;
 mod listener;
 mod router;
+mod seldom;
 mod service;
 mod tls;
 mod watch;
@@ -40,6 +41,7 @@ pub use error::EdgeError;
 pub use limits::Limits;
 pub(crate) use listener::listen;
 pub use router::{Body, Router};
+pub(crate) use seldom::Seldom;
 pub(crate) use tls::certified;
 pub use tls::check_certificate;
 

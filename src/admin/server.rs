@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{AdminState, router};
-use crate::edge::listen;
+use crate::edge::{Seldom, listen};
 
 /// Bounds of the admin listener.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,7 @@ async fn serve_within(
     let connections = TaskTracker::new();
     let ending = CancellationToken::new();
     let mut shutdown = pin!(shutdown);
+    let mut failing = Seldom::default();
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -101,7 +102,9 @@ async fn serve_within(
             (place, accepted) = accepted => match accepted {
                 Ok((stream, _)) => (place, stream),
                 Err(error) => {
-                    tracing::warn!(%error, "the admin listener cannot accept a connection");
+                    if failing.now() {
+                        tracing::warn!(%error, "the admin listener cannot accept connections");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

@@ -23,7 +23,7 @@ use super::routes::router;
 use super::tls::Tls;
 use super::{ControlSettings, ControlState, Socket, SocketError};
 use crate::clock::Clock;
-use crate::edge::{EdgeError, listen};
+use crate::edge::{EdgeError, Seldom, listen};
 
 /// Open at the same time, on the socket and on the address each: strangers at the address do not keep anybody from the
 /// socket. The rest waits.
@@ -103,7 +103,8 @@ struct Crowd {
 impl Crowd {
     async fn of_socket(&self, socket: &Socket) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        while let Some(next) = self.next(&places, socket.listener.accept()).await {
+        let mut failing = Seldom::default();
+        while let Some(next) = self.next(&places, &mut failing, socket.listener.accept()).await {
             let Some((place, (stream, _))) = next else {
                 continue;
             };
@@ -118,7 +119,8 @@ impl Crowd {
 
     async fn of_address(&self, listener: &TcpListener, tls: &Arc<Tls>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        while let Some(next) = self.next(&places, listener.accept()).await {
+        let mut failing = Seldom::default();
+        while let Some(next) = self.next(&places, &mut failing, listener.accept()).await {
             let Some((place, (stream, from))) = next else {
                 continue;
             };
@@ -134,6 +136,7 @@ impl Crowd {
     async fn next<S>(
         &self,
         places: &Arc<Semaphore>,
+        failing: &mut Seldom,
         accept: impl Future<Output = io::Result<S>>,
     ) -> Option<Option<(OwnedSemaphorePermit, S)>> {
         let accepted = async {
@@ -147,7 +150,9 @@ impl Crowd {
         match stream {
             Ok(stream) => Some(place.map(|place| (place, stream))),
             Err(error) => {
-                tracing::warn!(%error, "the control endpoint cannot accept a connection");
+                if failing.now() {
+                    tracing::warn!(%error, "the control endpoint cannot accept connections");
+                }
                 sleep(ACCEPT_PAUSE).await;
                 Some(None)
             }

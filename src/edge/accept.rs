@@ -9,11 +9,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::connection::Protocols;
+use super::seldom::Seldom;
 use crate::metrics::{ListenerMetrics, RefusedConnection};
 
 /// Open files beside the connections: listeners, key files, sources, the admin listener, the runtime's own.
@@ -33,9 +34,6 @@ const NO_SYN: [SockFilter; 4] = [
     SockFilter::new(0x06, 0, 0, 0),        // then nothing of the packet
     SockFilter::new(0x06, 0, 0, u32::MAX), // else all of it
 ];
-
-/// A warning that would be repeated for each connection is logged this often.
-const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// Raises the limit of open files as far as this process may, and tells how many connections it then allows.
 pub(super) fn connections_allowed(wanted: usize) -> usize {
@@ -195,19 +193,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
-}
-
-/// Says when something that happens often is worth a line again.
-#[derive(Default)]
-struct Seldom(Option<Instant>);
-
-impl Seldom {
-    fn now(&mut self) -> bool {
-        let now = Instant::now();
-        let due = self.0.is_none_or(|last| now.duration_since(last) >= WARN_EVERY);
-        if due {
-            self.0 = Some(now);
-        }
-        due
-    }
 }
