@@ -98,9 +98,16 @@ impl Issuers {
                             .send_modify(|published| published.waiting.retain(|one| *one != url));
                     }
                     running.stopped().await;
+                    tracing::info!(
+                        issuer = settings.profile.issuer.as_str(),
+                        "the settings of an issuer changed"
+                    );
                     self.run(Arc::new(settings), slot, handover)
                 }
-                None => self.run(Arc::new(settings), Arc::default(), Handover::default()),
+                None => {
+                    tracing::info!(issuer = settings.profile.issuer.as_str(), "an issuer was added");
+                    self.run(Arc::new(settings), Arc::default(), Handover::default())
+                }
             };
             self.running.push(running);
         }
