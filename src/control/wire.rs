@@ -161,6 +161,8 @@ pub struct HeldChange {
     pub source: String,
     /// When it was first heard.
     pub first_heard: Timestamp,
+    /// When it was last heard.
+    pub last_heard: Timestamp,
     /// How many readings had it.
     pub reads: u32,
     /// What it waits for.
@@ -313,6 +315,7 @@ impl From<crate::ring::HeldChange> for HeldChange {
             change: held.change.as_str().to_owned(),
             source: held.place(),
             first_heard: held.first_heard,
+            last_heard: held.last_heard,
             reads: held.reads,
             waits_for: match held.confirmation {
                 Confirmation::Reads(reads) => format!("{reads} reads that agree"),

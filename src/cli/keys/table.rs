@@ -166,6 +166,7 @@ fn held_change(f: &mut fmt::Formatter<'_>, change: &HeldChange, at: Timestamp, s
         change: name,
         source,
         first_heard,
+        last_heard,
         reads,
         waits_for,
         kids,
@@ -177,12 +178,13 @@ fn held_change(f: &mut fmt::Formatter<'_>, change: &HeldChange, at: Timestamp, s
     let kids: Vec<_> = kids.iter().map(|kid| shown.show(kid)).collect();
     writeln!(
         f,
-        "\nChange {name} is held: {source} lists none of the published keys any more, but {}.\n\
-         Heard {times} since {} ({}); waits for {waits_for}. Look whether it is the right cluster, then let it in: \
+        "\nChange {name} is held: {source} listed none of the published keys, but {}.\n\
+         Heard {times} since {} ({}), last {}; waits for {waits_for}. Look whether it is the right cluster, then let it in: \
          keys approve {name}",
         kids.join(", "),
         second(*first_heard),
         relative(at, *first_heard),
+        relative(at, *last_heard),
     )
 }
 
@@ -286,6 +288,7 @@ mod tests {
                 change: "0123456789abcdef".to_owned(),
                 source: "sources[0].apiServer at 10.0.0.1:6443".to_owned(),
                 first_heard: at(-1),
+                last_heard: at(0),
                 reads: 2,
                 waits_for: "3 reads that agree".to_owned(),
                 kids: vec!["x".to_owned(), "y".to_owned()],

@@ -129,6 +129,6 @@ fn a_store_without_the_ledger_is_not_made() {
     let house = House::new();
     let config = house.config("");
     let told = house.refused(1, &["list", "--store", "--config", &config]);
-    assert!(told.contains("no ledger"), "{told}");
+    assert!(told.contains("there is none in files in"), "{told}");
     assert!(!house.state().exists());
 }
