@@ -28,6 +28,7 @@ use embedded::Embedded;
 pub use error::{Asked, Cause, Phase, ReadError};
 pub(crate) use fetch::{Connections, Reply};
 use files::Files;
+pub use files::FolderWatch;
 use jwks::Jwks;
 pub(crate) use reach::Reach;
 pub use survey::{Survey, Surveyed};
@@ -64,6 +65,18 @@ impl Source {
             Adapter::ApiServer(source) => source.accepting(accepted),
             // They name none.
             Adapter::Files(_) | Adapter::Jwks(_) | Adapter::Embedded(_) => {}
+        }
+        self
+    }
+
+    /// From now on changes of its files are seen by this watch, which other sources have too; without that by one of its
+    /// own, of which the system has few to give.
+    #[must_use]
+    pub fn watched_by(mut self, folders: &FolderWatch) -> Self {
+        match &mut self.0 {
+            Adapter::Files(source) => source.watched_by(folders),
+            // They tell of no changes.
+            Adapter::ApiServer(_) | Adapter::Jwks(_) | Adapter::Embedded(_) => {}
         }
         self
     }

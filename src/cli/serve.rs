@@ -24,6 +24,7 @@ use crate::control::{Audit, Control, ControlState};
 use crate::edge::{Edge, EdgeError, TlsSettings};
 use crate::issuer::{Issuers, Shared};
 use crate::metrics::{Metrics, VERSION};
+use crate::source::FolderWatch;
 use crate::store::{LockError, Stores};
 
 /// Publish the keys of one or more clusters over HTTPS
@@ -97,6 +98,7 @@ async fn serve(
         metrics: metrics.clone(),
         clock: clock.clone(),
         stores: Stores::open(settings.store.clone()).map_err(|cause| Failure::failed(cannot_keep(&cause)))?,
+        folders: FolderWatch::default(),
     };
     let mut issuers = Issuers::start(shared, settings.issuers.clone());
     metrics.config_loaded(clock.now());

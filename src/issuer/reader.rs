@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::pace::{Pace, jittered};
 use crate::ring::Listing;
-use crate::source::{Accepted, ReadError, Source, SourceSettings, Survey};
+use crate::source::{Accepted, FolderWatch, ReadError, Source, SourceSettings, Survey};
 
 /// Between two reads of files that change without a pause.
 const MIN_GAP: Duration = Duration::from_millis(100);
@@ -33,11 +33,15 @@ pub(super) struct Order {
     /// The issuers that it may name.
     pub(super) accepted: Accepted,
     pub(super) refresh: Duration,
+    /// Sees changes of its files.
+    pub(super) folders: FolderWatch,
 }
 
 /// Reads until nobody listens any more. The first read is at once.
 pub(super) async fn read_on(order: Order, readings: mpsc::Sender<Reading>) {
-    let mut source = Source::new(&order.settings).accepting(order.accepted.clone());
+    let mut source = Source::new(&order.settings)
+        .accepting(order.accepted.clone())
+        .watched_by(&order.folders);
     let refresh = match order.settings {
         SourceSettings::Files(_) => order.refresh.min(MAX_FILES_REFRESH),
         _ => order.refresh,

@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::publication::IssuerUrl;
+use crate::source::FolderWatch;
 use crate::store::Stores;
 
 /// What all issuers have in common.
@@ -19,6 +20,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Where their ledgers are kept.
     pub stores: Stores,
+    /// Sees changes of their key files.
+    pub folders: FolderWatch,
 }
 
 /// How far the issuers are: what `/readyz` waits for.

@@ -188,6 +188,7 @@ impl Issuer {
                 claims: source.claims.clone(),
             },
             refresh: (*refresh).try_into().unwrap_or_default(),
+            folders: self.parts.shared.folders.clone(),
         };
         sources.iter().enumerate().map(order).collect()
     }

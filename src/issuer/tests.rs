@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::key::parse_file;
 use crate::metrics::Metrics;
 use crate::publication::{CachePolicy, IssuerUrl, JwksUri, Publication};
-use crate::source::FilesSettings;
+use crate::source::{FilesSettings, FolderWatch};
 use crate::store::Stores;
 
 const A: &str = "https://oidc.example.com/a";
@@ -51,6 +51,7 @@ impl House {
             metrics: Metrics::new(clock.now()),
             clock,
             stores: Stores::memory(),
+            folders: FolderWatch::default(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),

@@ -3,11 +3,12 @@
 //! One file never costs the others anything. A file that cannot be read makes the listing incomplete, for its keys may
 //! still be there; a file that is gone does not.
 
+mod folders;
 mod watch;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use glob::MatchOptions;
 
@@ -15,6 +16,7 @@ use super::local::{self, Blocking, FileError};
 use super::{Asked, Cause, FilesSettings, Phase, ReadError};
 use crate::key::{self, Quarantined, Reason, parse_file};
 use crate::ring::Listing;
+pub use folders::FolderWatch;
 use watch::{Changes, Watch};
 
 /// More files than any cluster has keys.
@@ -30,7 +32,7 @@ const SHELL: MatchOptions = MatchOptions {
 #[derive(Debug)]
 pub(super) struct Files {
     patterns: Arc<[String]>,
-    watch: Arc<Mutex<Watch>>,
+    watch: Arc<Watch>,
     changes: Changes,
     reading: Blocking<Read>,
 }
@@ -38,13 +40,18 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(settings: &FilesSettings) -> Self {
         let patterns: Arc<[String]> = settings.paths.iter().map(|path| absolute(path)).collect();
-        let (watch, changes) = Watch::new();
+        let (watch, changes) = Watch::over(&FolderWatch::default());
         Self {
             patterns,
-            watch: Arc::new(Mutex::new(watch)),
+            watch: Arc::new(watch),
             changes,
             reading: Blocking::default(),
         }
+    }
+
+    pub(super) fn watched_by(&mut self, folders: &FolderWatch) {
+        let (watch, changes) = Watch::over(folders);
+        (self.watch, self.changes) = (Arc::new(watch), changes);
     }
 
     pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
@@ -52,10 +59,7 @@ impl Files {
         let (patterns, watch) = (Arc::clone(&self.patterns), Arc::clone(&self.watch));
         let work = move || {
             // Watched first: a change while the files are read is then seen as an event.
-            watch
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .follow(&patterns);
+            watch.follow(&patterns);
             read(&patterns)
         };
         let failed = |cause| ReadError::new(Asked::Files, place.clone(), cause);

@@ -4,19 +4,18 @@
 //! a mounted Secret changes by a swap of its `..data` link, in the folder of the files; a folder that does not exist yet
 //! is an event in the one above it. Of the folders above, only events about the next name on the way matter.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use glob::Pattern;
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::folders::{FolderWatch, Follower, Identity, Wanted};
 use super::{SHELL, expand, is_glob};
 
 /// A file is seldom written in one step: the events of a change are waited for until they pause this long, …
@@ -43,141 +42,71 @@ impl Changes {
 
 /// What matters in a folder.
 #[derive(Clone, Debug, Default)]
-struct Interest {
+pub(super) struct Interest {
     /// Everything.
     all: bool,
-    /// Everything below, too.
-    deep: bool,
     /// Names on the way to a file.
     names: Vec<Pattern>,
 }
 
-type Interests = HashMap<PathBuf, Interest>;
+/// By path: a folder comes before those in it.
+type Interests = BTreeMap<PathBuf, Interest>;
 
+/// What one source follows.
 #[derive(Debug)]
-pub(super) struct Watch {
-    /// `None` where the system has no watch to give: then the timer alone must do.
-    watcher: Option<RecommendedWatcher>,
-    interests: Arc<Mutex<Interests>>,
-    /// Watched folders, and which folder that was: a path may come to mean another.
-    watched: HashMap<PathBuf, (u64, u64)>,
-}
+pub(super) struct Watch(Follower);
 
 impl Watch {
-    pub(super) fn new() -> (Self, Changes) {
+    pub(super) fn over(folders: &FolderWatch) -> (Self, Changes) {
         let notify = Arc::new(Notify::new());
-        let interests = Arc::new(Mutex::new(Interests::new()));
-        let (tell, of_interest) = (Arc::clone(&notify), Arc::clone(&interests));
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let matters = match event {
-                Ok(event) => is_change(&event) && locked(&of_interest).concern(&event),
-                Err(_) => true,
-            };
-            if matters {
-                tell.notify_one();
-            }
-        });
-        let watcher = watcher
-            .inspect_err(|error| {
-                tracing::warn!(
-                    %error,
-                    "key files cannot be watched; they are read at every refresh instead (raise fs.inotify.max_user_instances)"
-                );
-            })
-            .ok();
-        (
-            Self {
-                watcher,
-                interests,
-                watched: HashMap::new(),
-            },
-            Changes(notify),
-        )
+        (Self(folders.follower(Arc::clone(&notify))), Changes(notify))
     }
 
     /// Watches what leads to these files now.
-    pub(super) fn follow(&mut self, patterns: &[String]) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let mut wanted = Interests::new();
+    pub(super) fn follow(&self, patterns: &[String]) {
+        let mut interests = Interests::new();
         for pattern in patterns {
-            on_the_way(pattern, &mut wanted);
+            on_the_way(pattern, &mut interests);
         }
         for matched in expand(patterns).paths {
             // Where links lead elsewhere, the content changes there.
             if let Some(folder) = matched.path.canonicalize().ok().as_deref().and_then(Path::parent) {
-                wanted.entry(folder.to_owned()).or_default().all = true;
+                interests.entry(folder.to_owned()).or_default().all = true;
             }
         }
-        locked(&self.interests).clone_from(&wanted);
-
-        self.watched.retain(|path, was| {
-            let stays = wanted.contains_key(path) && identity(path) == Some(*was);
-            if !stays {
-                // It is gone with its folder already, mostly.
-                let _ = watcher.unwatch(path);
-            }
-            stays
-        });
-        for (path, interest) in wanted {
-            if self.watched.contains_key(&path) || self.watched.len() >= MAX_FOLDERS {
-                continue;
-            }
-            let Some(identity) = identity(&path) else { continue };
-            let mode = if interest.deep {
-                RecursiveMode::Recursive
-            } else {
-                RecursiveMode::NonRecursive
-            };
-            match watcher.watch(&path, mode) {
-                Ok(()) => drop(self.watched.insert(path, identity)),
-                Err(error) => {
-                    tracing::debug!(folder = %path.display(), %error, "a folder cannot be watched");
-                }
-            }
+        let mut wanted = HashMap::<Identity, Wanted>::new();
+        for (path, interest) in interests.into_iter().take(MAX_FOLDERS) {
+            // In this thread: it is this source alone that waits for a folder that hangs.
+            let Ok(at) = path.canonicalize() else { continue };
+            let Some(identity) = identity(&at) else { continue };
+            let wanted = wanted.entry(identity).or_insert_with(|| Wanted {
+                at,
+                interest: Interest::default(),
+            });
+            wanted.interest.add(interest);
         }
-    }
-}
-
-trait Concern {
-    fn concern(&self, event: &Event) -> bool;
-}
-
-impl Concern for Interests {
-    fn concern(&self, event: &Event) -> bool {
-        if event.need_rescan() {
-            return true;
-        }
-        event.paths.iter().any(|path| {
-            let is_watched_itself = matches!(
-                event.kind,
-                EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
-            ) && self.contains_key(path);
-            is_watched_itself
-                || path.ancestors().skip(1).enumerate().any(|(distance, folder)| {
-                    self.get(folder).is_some_and(|interest| match distance {
-                        0 => interest.all || interest.names(path),
-                        _ => interest.deep,
-                    })
-                })
-        })
+        self.0.follow(wanted);
     }
 }
 
 impl Interest {
-    fn names(&self, path: &Path) -> bool {
+    fn add(&mut self, other: Self) {
+        self.all |= other.all;
+        self.names.extend(other.names);
+    }
+
+    /// Whether a change at this path, which is in the folder, matters.
+    pub(super) fn concerns(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.names
-            .iter()
-            .any(|pattern| pattern.matches_with(&name, SHELL))
+        self.all
+            || self
+                .names
+                .iter()
+                .any(|pattern| pattern.matches_with(&name, SHELL))
     }
 }
 
-/// Reading a file is an event as well, which must not lead to the next reading.
-fn is_change(event: &Event) -> bool {
-    !matches!(event.kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
+fn identity(path: &Path) -> Option<Identity> {
     let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_dir)?;
     Some((metadata.dev(), metadata.ino()))
 }
@@ -189,11 +118,15 @@ fn on_the_way(pattern: &str, wanted: &mut Interests) {
     for (index, component) in components.iter().enumerate() {
         let name = component.as_os_str().to_string_lossy();
         let is_last = index + 1 == components.len();
+        if name == "**" {
+            for folder in folders.into_iter().flat_map(all_below) {
+                wanted.entry(folder).or_default().all = true;
+            }
+            return;
+        }
         for folder in folders.iter().filter(|folder| !folder.as_os_str().is_empty()) {
             let interest = wanted.entry(folder.clone()).or_default();
-            if name == "**" {
-                (interest.all, interest.deep) = (true, true);
-            } else if is_last {
+            if is_last {
                 interest.all = true;
             } else {
                 let escaped = if is_glob(&name) {
@@ -204,7 +137,7 @@ fn on_the_way(pattern: &str, wanted: &mut Interests) {
                 interest.names.extend(Pattern::new(&escaped));
             }
         }
-        if is_last || name == "**" {
+        if is_last {
             return;
         }
         folders = folders
@@ -213,6 +146,23 @@ fn on_the_way(pattern: &str, wanted: &mut Interests) {
             .take(MAX_FOLDERS)
             .collect();
     }
+}
+
+/// A folder and those below it, each once, whatever links lead to it. Where one comes, it is an event in that above.
+fn all_below(folder: PathBuf) -> Vec<PathBuf> {
+    let mut seen: HashSet<Identity> = identity(&folder).into_iter().collect();
+    let mut found = vec![folder];
+    let mut next = 0;
+    while next < found.len() && found.len() < MAX_FOLDERS {
+        let below = children(&found[next], "*");
+        found.extend(
+            below
+                .into_iter()
+                .filter(|path| identity(path).is_some_and(|identity| seen.insert(identity))),
+        );
+        next += 1;
+    }
+    found
 }
 
 /// The folders of this name, or that a glob matches, in a folder.
@@ -234,29 +184,51 @@ fn children(folder: &Path, name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What is behind this lock is replaced as a whole, so a panic elsewhere leaves it so.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
-    use notify::event::CreateKind;
-
     use super::*;
+
+    fn interests(pattern: &Path) -> Interests {
+        let mut wanted = Interests::new();
+        on_the_way(pattern.to_str().unwrap(), &mut wanted);
+        wanted
+    }
 
     #[test]
     fn a_busy_folder_above_is_no_reason_to_read() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("keys")).unwrap();
-        let mut wanted = Interests::new();
-        on_the_way(at("keys/*.pem").to_str().unwrap(), &mut wanted);
-        let concerns =
-            |name: &str| wanted.concern(&Event::new(EventKind::Create(CreateKind::Any)).add_path(at(name)));
+        let wanted = interests(&at("keys/*.pem"));
+        let concerns = |name: &str| {
+            let path = at(name);
+            wanted
+                .get(path.parent().unwrap())
+                .is_some_and(|interest| interest.concerns(&path))
+        };
         assert!(concerns("keys"));
         assert!(concerns("keys/..data"));
         assert!(!concerns("other"));
         assert!(!concerns("keys/deep/er"));
+    }
+
+    #[test]
+    fn all_folders_below_are_watched_once_whatever_links_lead_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("keys/a/b")).unwrap();
+        fs::create_dir(at("other")).unwrap();
+        std::os::unix::fs::symlink(at("keys"), at("keys/a/b/round")).unwrap();
+        std::os::unix::fs::symlink(at("other"), at("keys/linked")).unwrap();
+        let wanted = interests(&at("keys/**/*.pem"));
+        let below: Vec<_> = wanted
+            .keys()
+            .filter(|path| path.starts_with(at("keys")))
+            .collect();
+        assert_eq!(
+            below,
+            [&at("keys"), &at("keys/a"), &at("keys/a/b"), &at("keys/linked")]
+        );
+        assert!(below.iter().all(|path| wanted[*path].all));
     }
 }

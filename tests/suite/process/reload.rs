@@ -1,5 +1,7 @@
 //! A changed configuration while the service runs.
 
+use std::fs;
+
 use super::{Folder, answers, key, kid, kids};
 use crate::real::http::Http;
 use crate::real::program::{eventually, free_port};
@@ -149,4 +151,58 @@ async fn a_sighup_reads_the_file_again() {
     it.service.program().signal("HUP");
     it.reloaded("success", 1).await;
     answers(&it.http, &it.jwks("a"), 200).await;
+}
+
+/// The inotify instances of a process, and the folders that it watches with them.
+fn watches(process: u32) -> (usize, usize) {
+    let mut found = (0, 0);
+    for entry in fs::read_dir(format!("/proc/{process}/fdinfo")).unwrap().flatten() {
+        // One may be closed meanwhile.
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let folders = text.lines().filter(|line| line.starts_with("inotify ")).count();
+        found.0 += usize::from(folders > 0);
+        found.1 += folders;
+    }
+    found
+}
+
+#[tokio::test]
+async fn key_files_of_any_number_of_issuers_are_watched_by_one_instance_and_only_while_they_are_configured() {
+    // The system gives 128 instances to a user, as a rule.
+    const ISSUERS: usize = 150;
+    let mut it = Configured::new().await;
+    answers(&it.http, &it.jwks("a"), 200).await;
+    let process = it.service.program().id();
+    let (instances, folders) = watches(process);
+
+    let mut all = yaml(it.port, &["a"], "");
+    for number in 0..ISSUERS {
+        fs::create_dir(it.folder.path(&number.to_string())).unwrap();
+        it.folder.write(&format!("{number}/sa.pub"), &key(0));
+        let more = format!(
+            "issuers:\n- issuer: https://localhost:{}/{number}\n  sources: [files: {{paths: [{number}/sa.pub]}}]\n",
+            it.port
+        );
+        all = all.replace("issuers:\n", &more);
+    }
+    it.folder.write("config.yaml", &all);
+    for number in 0..ISSUERS {
+        answers(&it.http, &it.jwks(&number.to_string()), 200).await;
+    }
+    eventually("each folder is watched, by the same instance", async || {
+        (watches(process) == (instances, folders + ISSUERS)).then_some(())
+    })
+    .await;
+
+    it.folder.write("config.yaml", &yaml(it.port, &["a"], ""));
+    eventually("what nobody reads is not watched", async || {
+        (watches(process) == (instances, folders)).then_some(())
+    })
+    .await;
+    it.folder.write("sa.pub", &key(1));
+    eventually("a change is still seen", async || {
+        let kids = kids(&it.http, &it.jwks("a")).await;
+        kids.contains(&kid(1)).then_some(())
+    })
+    .await;
 }
