@@ -99,7 +99,7 @@ pub(super) struct Unusable {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
     /// A ledger that is not for us: it stays where it is.
-    #[error("{} {reason}; it is left as it is: move it away to start without it", path.display())]
+    #[error("{}: {reason}; it is left as it is: move it away to start without it", path.display())]
     Refused { path: PathBuf, reason: String },
     /// It may be readable another time.
     #[error("{} cannot be read: {reason}", path.display())]

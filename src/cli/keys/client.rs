@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use super::super::health;
 use super::way::Address;
 use crate::control::{Failed, Report, Request, Verb, reachable};
+use crate::metrics::VERSION;
 
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -194,9 +195,18 @@ fn exchange(mut stream: impl Read + Write, host: &str, verb: Verb, request: &Req
     let answer = String::from_utf8_lossy(&answer);
     let Some((status, body)) = health::parse(&answer) else {
         read.and(sent).map_err(|error| no_answer(verb, error))?;
-        return Err(anyhow!("the answer is not HTTP: is this the control endpoint?"));
+        return Err(if answer.is_empty() {
+            anyhow!("it closed the connection without an answer: look into its log")
+        } else {
+            anyhow!("the answer is not HTTP: is this the control endpoint?")
+        });
     };
-    let unknown = || format!("an answer ({status}) that this release does not know");
+    let unknown = || {
+        format!(
+            "an answer ({status}) that this release ({VERSION}) does not know: if the service is of another one, use the \
+             oidc-issuer that it runs"
+        )
+    };
     if status == 200 {
         return Ok(Ok(serde_json::from_str(&body).with_context(unknown)?));
     }
@@ -249,6 +259,24 @@ mod tests {
             told.contains("takes no connections: the service") && told.contains("/livez"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn of_an_answer_that_is_none_of_ours_is_said_what_it_is() {
+        let told = |answer: &str| {
+            let (mut service, client) = UnixStream::pair().unwrap();
+            service.write_all(answer.as_bytes()).unwrap();
+            service.shutdown(std::net::Shutdown::Write).unwrap();
+            let error = exchange(client, "localhost", Verb::List, &Request::default()).unwrap_err();
+            format!("{error:#}")
+        };
+        let other = told("HTTP/1.1 404 Not Found\r\n\r\n{}");
+        assert!(
+            other.contains(VERSION) && other.contains("use the oidc-issuer that it runs"),
+            "{other}"
+        );
+        assert!(told("SSH-2.0-x\r\n").contains("is not HTTP"));
+        assert!(told("").contains("without an answer"));
     }
 
     #[test]
