@@ -1,7 +1,7 @@
 //! What is worth a line in the log of a source's reads: one for each event that an operator would act on, none for
 //! each read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::mem::{Discriminant, discriminant};
 
 use jiff::Timestamp;
@@ -22,7 +22,8 @@ pub(super) struct Health {
 struct Failing {
     since: Timestamp,
     reads: u64,
-    cause: Discriminant<Cause>,
+    /// Those that were told: a balancer may refuse and time out in turn.
+    causes: HashSet<Discriminant<Cause>>,
 }
 
 /// What a read changed.
@@ -30,7 +31,7 @@ struct Failing {
 pub(super) enum Turn {
     /// Nothing new.
     Same,
-    /// The first failure, or the first with this cause.
+    /// The first failure, or the first with this cause since.
     Fails,
     /// The first good read after failures.
     Recovered {
@@ -54,18 +55,17 @@ impl Health {
             }
             (Err(error), Some(failing)) => {
                 failing.reads += 1;
-                let cause = discriminant(error.cause());
-                if std::mem::replace(&mut failing.cause, cause) == cause {
-                    Turn::Same
-                } else {
+                if failing.causes.insert(discriminant(error.cause())) {
                     Turn::Fails
+                } else {
+                    Turn::Same
                 }
             }
             (Err(error), failing @ None) => {
                 *failing = Some(Failing {
                     since: now,
                     reads: 1,
-                    cause: discriminant(error.cause()),
+                    causes: HashSet::from([discriminant(error.cause())]),
                 });
                 Turn::Fails
             }
@@ -136,12 +136,18 @@ mod tests {
         assert_eq!(health.read(Err(&error(Cause::Refused)), at(2)), Turn::Same);
         assert_eq!(health.read(Err(&error(Cause::Expired)), at(3)), Turn::Fails);
         assert_eq!(
-            health.read(Ok(()), at(4)),
+            health.read(Err(&error(Cause::Refused)), at(4)),
+            Turn::Same,
+            "causes that take turns"
+        );
+        assert_eq!(
+            health.read(Ok(()), at(5)),
             Turn::Recovered {
                 since: at(1),
-                reads: 3
+                reads: 4
             }
         );
-        assert_eq!(health.read(Ok(()), at(5)), Turn::Same);
+        assert_eq!(health.read(Ok(()), at(6)), Turn::Same);
+        assert_eq!(health.read(Err(&error(Cause::Refused)), at(7)), Turn::Fails);
     }
 }
