@@ -83,7 +83,10 @@ fn names(f: &mut fmt::Formatter<'_>, what: &str, names: &[Name], kids: Kids) -> 
 
 fn keys(f: &mut fmt::Formatter<'_>, report: &Report, kids: Kids) -> fmt::Result {
     if report.keys.is_empty() {
-        return writeln!(f, "No key is known.");
+        return writeln!(
+            f,
+            "No key is known yet. The log of the service says whether its sources can be read."
+        );
     }
     let rows: Vec<_> = report
         .keys
