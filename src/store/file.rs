@@ -12,6 +12,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Fault, FolderLock, LockError, name, owner};
 use crate::ring::MAX_DOCUMENT;
@@ -21,6 +22,8 @@ use crate::source::local::{self, FileError};
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Whether it is on the disk that there is such a folder.
+    is_synced: AtomicBool,
     _lock: FolderLock,
 }
 
@@ -29,14 +32,24 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Arc<Self>, LockError> {
         // It may be the state folder itself, which has a lock of its own.
         let lock = FolderLock::take(path, "ledgers.lock")?;
-        // That it exists should outlive a loss of power too; where this fails, a write will say so.
-        if let Some(parent) = path.parent() {
-            let _ = sync_folder(parent);
-        }
         Ok(Arc::new(Self {
             path: path.to_owned(),
+            is_synced: AtomicBool::new(false),
             _lock: lock,
         }))
+    }
+
+    /// What was written in it is to outlive a loss of power, and so is the folder. That once is enough, and not at the
+    /// start, which would wait for whatever else the disk has to write.
+    fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.path)?;
+        if let Some(parent) = self.path.parent()
+            && !self.is_synced.swap(true, Ordering::Relaxed)
+        {
+            // Nobody but root may be allowed to open it.
+            let _ = sync_folder(parent);
+        }
+        Ok(())
     }
 
     /// Where it is.
@@ -190,7 +203,7 @@ impl LedgerFile {
         self.present = Present::Missing;
         fs::rename(&temporary, &self.path)?;
         self.present = Present::Whole;
-        sync_folder(&self.folder.path)
+        self.folder.sync()
     }
 
     fn previous(&self) -> PathBuf {
