@@ -64,7 +64,8 @@ struct Way {
 }
 
 impl Connections {
-    fn new(patience: Duration) -> Self {
+    /// Of which a request waits so long for one of the few.
+    pub(crate) fn new(patience: Duration) -> Self {
         Self(Arc::new(Inner {
             idle: Mutex::default(),
             turns: Semaphore::new(FEW),

@@ -59,7 +59,9 @@ async fn a_hundred_issuers_share_few_connections() {
     const READS: usize = 20;
     let (api, _) = Api::start().await;
     let (gate, address) = Gate::before(&api).await;
-    let (settings, connections) = (settings(&address), Connections::default());
+    // Never impatient: how fast this machine is does not count.
+    let patience = std::time::Duration::from_mins(5);
+    let (settings, connections) = (settings(&address), Connections::new(patience));
     let issuers: Vec<_> = (0..ISSUERS)
         .map(|issuer| {
             let mut object = ledger(&settings, issuer, &connections);
@@ -83,8 +85,8 @@ async fn a_hundred_issuers_share_few_connections() {
         "{ISSUERS} issuers, {} requests: {opened} connections",
         ISSUERS * (READS + 2)
     );
-    // 16 on a machine that keeps up.
-    assert!(opened <= ISSUERS, "{opened} connections");
+    // 16, and one for each that was given up because a busy machine kept it waiting.
+    assert!(opened < ISSUERS / 2, "{opened} connections");
     assert_eq!(api.objects().len(), ISSUERS);
 }
 
