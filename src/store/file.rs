@@ -11,8 +11,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Fault, FolderLock, LockError, name, owner};
 use crate::ring::MAX_DOCUMENT;
@@ -24,19 +24,32 @@ pub struct Folder {
     path: PathBuf,
     /// Whether it is on the disk that there is such a folder.
     is_synced: AtomicBool,
-    _lock: FolderLock,
+    lock: Mutex<FolderLock>,
 }
+
+/// The name of the lock in it: it may be the state folder itself, which has a lock of its own.
+const LOCK: &str = "ledgers.lock";
 
 impl Folder {
     /// Makes the folder (for this user alone) where it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Arc<Self>, LockError> {
-        // It may be the state folder itself, which has a lock of its own.
-        let lock = FolderLock::take(path, "ledgers.lock")?;
+        let lock = FolderLock::take(path, LOCK)?;
         Ok(Arc::new(Self {
             path: path.to_owned(),
             is_synced: AtomicBool::new(false),
-            _lock: lock,
+            lock: Mutex::new(lock),
         }))
+    }
+
+    /// Makes and locks the folder again, should someone have removed it.
+    fn restore(&self) -> io::Result<()> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.path.try_exists()? {
+            return Ok(());
+        }
+        *lock = FolderLock::take(&self.path, LOCK).map_err(io::Error::other)?;
+        self.is_synced.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// What was written in it is to outlive a loss of power, and so is the folder. That once is enough, and not at the
@@ -179,6 +192,7 @@ impl LedgerFile {
         if self.present == Present::Unknown {
             return Err(io::Error::other("what is there already was not read yet"));
         }
+        self.folder.restore()?;
         let temporary = with_suffix(&self.path, "tmp");
         // One of a process that was killed. Made anew, so that nothing is written, or given away, through a link.
         match fs::remove_file(&temporary) {
@@ -195,10 +209,15 @@ impl LedgerFile {
         file.write_all(ledger)?;
         file.sync_all()?;
         drop(file);
-        match self.present {
-            Present::Whole => fs::rename(&self.path, self.previous())?,
-            Present::Unreadable => drop(set_aside(&self.path)?),
-            Present::Missing | Present::Unknown => {}
+        let moved = match self.present {
+            Present::Whole => fs::rename(&self.path, self.previous()),
+            Present::Unreadable => set_aside(&self.path).map(drop),
+            Present::Missing | Present::Unknown => Ok(()),
+        };
+        match moved {
+            // Someone removed it: all the more it is written now.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
         self.present = Present::Missing;
         fs::rename(&temporary, &self.path)?;

@@ -223,6 +223,22 @@ fn what_root_writes_is_for_the_user_who_has_the_folder() {
 }
 
 #[test]
+fn what_someone_removed_is_written_again() {
+    let place = Place::new();
+    let mut file = place.start();
+    file.load(judge).unwrap();
+    file.save(b"one.").unwrap();
+    fs::remove_file(place.path("")).unwrap();
+    file.save(b"two.").unwrap();
+    fs::remove_dir_all(place.folder()).unwrap();
+    file.save(b"three.").unwrap();
+    let error = Folder::open(&place.folder()).unwrap_err();
+    assert!(matches!(error, LockError::Locked { .. }), "locked again: {error}");
+    drop(file);
+    assert_eq!(place.loaded().ledger.as_deref(), Some("three."));
+}
+
+#[test]
 fn nothing_is_written_or_given_away_through_a_link() {
     let place = Place::new();
     fs::create_dir(place.folder()).unwrap();
