@@ -92,7 +92,7 @@ async fn played(fault: Fault) -> Result<(), String> {
     // Cold.
     let line = service
         .until("an error in the log", async |service| {
-            service.started()?.error_line()
+            service.started()?.error_line(&fault)
         })
         .await?;
     for text in fault.says {
@@ -214,13 +214,20 @@ impl Service {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The first line about a source that cannot be read, at the level of an error.
-    fn error_line(&self) -> Option<String> {
+    /// The first line about a source that cannot be read, at the level of an error. One that waits for a second only may
+    /// have been too slow for this machine before it came to the fault.
+    fn error_line(&self, fault: &Fault) -> Option<String> {
+        let is_early = |line: &String| {
+            fault.source == Which::Hasty
+                && line.contains("no answer within")
+                && !fault.says.iter().all(|text| line.contains(text))
+        };
         self.log()
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find(|line| line["level"] == "ERROR" && line["source"].is_string())
+            .filter(|line| line["level"] == "ERROR" && line["source"].is_string())
             .map(|line| line.to_string().replace("\\\"", "\""))
+            .find(|line| !is_early(line))
     }
 
     /// Itself, once it listens.

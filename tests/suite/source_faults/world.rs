@@ -174,7 +174,7 @@ impl World {
 }
 
 /// Which source a service has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     ApiServer,
     /// Which waits a second only.
