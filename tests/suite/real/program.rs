@@ -149,14 +149,15 @@ async fn pause() {
 /// A loopback port that nobody listens on, and that no other test was given.
 ///
 /// It lies below the ports that the kernel gives to whoever names none: between this look and the program's own
-/// bind no connection of another test can take it. Test processes that run side by side begin far apart.
+/// bind no connection of another test can take it. Test processes that run side by side begin far apart. Each second one
+/// is left out: OpenBao listens on the one after its own as well.
 pub(crate) fn free_port() -> u16 {
     const RANGE: std::ops::Range<u32> = 10_240..30_720;
     static ASKED: AtomicU32 = AtomicU32::new(0);
     // An odd step spreads neighbouring process ids over the whole range.
     let begin = std::process::id().wrapping_mul(7_919);
     loop {
-        let offset = begin.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % (RANGE.end - RANGE.start);
+        let offset = begin.wrapping_add(ASKED.fetch_add(2, Ordering::Relaxed)) % (RANGE.end - RANGE.start);
         let port = u16::try_from(RANGE.start + offset).expect("a port");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
