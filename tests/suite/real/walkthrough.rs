@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::program::free_port;
 use super::programs::Programs;
@@ -67,6 +68,9 @@ fn every_command_of_the_walkthrough_does_what_it_says() {
     );
     assert_eq!(outputs.len(), steps.len());
 }
+
+/// How long all of it may take, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Between the outputs of two steps.
 const MARK: &str = "=== the next step ===";
@@ -143,8 +147,10 @@ fn bash(programs: &Programs, script: &str, root: &Path, folder: &Path) -> (bool,
             .open(&log)
             .expect("a file")
     };
-    let mut command = Command::new("bash");
+    // Its loops wait without an end. Whoever walks sees that; here what was started must end too.
+    let mut command = Command::new("timeout");
     command
+        .args(["--kill-after=10", &PATIENCE.as_secs().to_string(), "bash"])
         .arg(&file)
         .current_dir(root)
         .env("PATH", path.expect("a path"))
