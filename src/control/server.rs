@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -120,13 +121,18 @@ impl Crowd {
     async fn of_address(&self, listener: &TcpListener, tls: &Arc<Tls>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut failing = Seldom::default();
+        let strangers = Arc::new(Mutex::new(Seldom::default()));
         while let Some(next) = self.next(&places, &mut failing, listener.accept()).await {
             let Some((place, (stream, from))) = next else {
                 continue;
             };
             let (state, stop, tls) = (self.state.clone(), self.stop.clone(), Arc::clone(tls));
+            let strangers = Arc::clone(&strangers);
             self.connections.spawn(async move {
-                over_tls(stream, from, tls, state, stop).await;
+                match secured(stream, tls).await {
+                    Ok(stream) => over_tls(stream, from, state, stop).await,
+                    Err(reason) => refused(from, &reason, &strangers),
+                }
                 drop(place);
             });
         }
@@ -160,28 +166,35 @@ impl Crowd {
     }
 }
 
+/// The connection of someone with a certificate of the configured CA; or why it is none.
+async fn secured(stream: TcpStream, tls: Arc<Tls>) -> Result<TlsStream<TcpStream>, String> {
+    let acceptor = tokio::task::spawn_blocking(move || tls.acceptor()).await;
+    let acceptor = acceptor.map_err(|error| error.to_string())?;
+    match timeout(PATIENCE, acceptor.accept(stream)).await {
+        Ok(accepted) => accepted.map_err(|error| error.to_string()),
+        Err(_) => Err("no TLS handshake in time".to_owned()),
+    }
+}
+
+/// Whoever can reach the address can knock as often as he likes.
+fn refused(from: SocketAddr, reason: &str, strangers: &Mutex<Seldom>) {
+    let is_told = strangers.lock().unwrap_or_else(PoisonError::into_inner).now();
+    if is_told {
+        tracing::warn!(%from, "a connection to the control listener was refused: {reason}");
+    } else {
+        tracing::debug!(%from, "another connection to the control listener was refused: {reason}");
+    }
+}
+
 async fn over_tls(
-    stream: TcpStream,
+    stream: TlsStream<TcpStream>,
     from: SocketAddr,
-    tls: Arc<Tls>,
     state: ControlState,
     stop: CancellationToken,
 ) {
-    let refused = |error: &dyn std::fmt::Display| {
-        tracing::warn!(%from, "a connection to the control listener was refused: {error}");
-    };
-    let Ok(acceptor) = tokio::task::spawn_blocking(move || tls.acceptor()).await else {
-        return;
-    };
-    match timeout(PATIENCE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let certificates = stream.get_ref().1.peer_certificates();
-            let peer = Peer::of_certificate(certificates.and_then(|chain| chain.first()), from);
-            connection(stream, state, peer, stop).await;
-        }
-        Ok(Err(error)) => refused(&error),
-        Err(_) => refused(&"no TLS handshake in time"),
-    }
+    let certificates = stream.get_ref().1.peer_certificates();
+    let peer = Peer::of_certificate(certificates.and_then(|chain| chain.first()), from);
+    connection(stream, state, peer, stop).await;
 }
 
 async fn connection(
