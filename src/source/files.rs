@@ -4,6 +4,7 @@
 //! still be there; a file that is gone does not.
 
 mod folders;
+mod interest;
 mod watch;
 
 use std::collections::{BTreeSet, HashSet};

@@ -18,7 +18,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use super::watch::Interest;
+use super::interest::Interest;
 
 /// How long a reading waits until its folders are watched.
 const PATIENCE: Duration = Duration::from_secs(1);

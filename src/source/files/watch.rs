@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::folders::{FolderWatch, Follower, Identity, Wanted};
+use super::interest::Interest;
 use super::{SHELL, expand, is_glob};
 
 /// A file is seldom written in one step: the events of a change are waited for until they pause this long, …
@@ -38,15 +39,6 @@ impl Changes {
         let latest = Instant::now() + PATIENCE;
         while timeout(PAUSE, self.0.notified()).await.is_ok() && Instant::now() < latest {}
     }
-}
-
-/// What matters in a folder.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Interest {
-    /// Everything.
-    all: bool,
-    /// Names on the way to a file.
-    names: Vec<Pattern>,
 }
 
 /// By path: a folder comes before those in it.
@@ -86,23 +78,6 @@ impl Watch {
             wanted.interest.add(interest);
         }
         self.0.follow(wanted);
-    }
-}
-
-impl Interest {
-    fn add(&mut self, other: Self) {
-        self.all |= other.all;
-        self.names.extend(other.names);
-    }
-
-    /// Whether a change at this path, which is in the folder, matters.
-    pub(super) fn concerns(&self, path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.all
-            || self
-                .names
-                .iter()
-                .any(|pattern| pattern.matches_with(&name, SHELL))
     }
 }
 
