@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 pub use self::discovery::RESERVED_MEMBERS;
 pub use self::paths::{Endpoint, PathsCollide, Place, bare_host, collisions, places, same_host};
-pub use self::representation::{Document, HSTS, Headers, Representation};
+pub use self::representation::{Document, Encoding, HSTS, Representation};
 pub use self::url::{IssuerUrl, JwksUri, UrlError};
 use crate::key::{Algorithm, KeyId};
 use crate::ring::KeySet;

@@ -20,11 +20,11 @@ fn documents(publication: &Publication) -> [&Document; 2] {
     [&publication.discovery, &publication.jwks]
 }
 
-fn representations(document: &Document) -> impl Iterator<Item = &Representation> {
+fn representations(document: &Document) -> impl Iterator<Item = Representation> {
     [
-        Some(&document.identity),
-        document.gzip.as_ref(),
-        document.br.as_ref(),
+        Some(document.identity.clone()),
+        document.gzip.clone(),
+        document.br(),
     ]
     .into_iter()
     .flatten()
@@ -46,14 +46,10 @@ fn both_documents_with_their_headers() {
     let publication = built(&fake::mixed());
     let mut whole = String::new();
     for (name, document) in [("discovery", &publication.discovery), ("jwks", &publication.jwks)] {
-        let Representation {
-            body,
-            ok,
-            not_modified,
-            ..
-        } = &document.identity;
-        let body = str::from_utf8(body).unwrap();
-        let (ok, not_modified) = (text(ok.with_hsts(true)), text(not_modified.with_hsts(true)));
+        let identity = &document.identity;
+        let body = str::from_utf8(&identity.body).unwrap();
+        let ok = text(&document.ok(identity, true));
+        let not_modified = text(&document.not_modified(identity, true));
         writeln!(whole, "{name}: 200\n{ok}\n{body}\n\n{name}: 304\n{not_modified}").unwrap();
     }
     insta::assert_snapshot!(whole);
@@ -74,7 +70,7 @@ fn every_encoding_says_the_same_and_is_smaller() {
     let publication = built(&fake::mixed());
     for document in documents(&publication) {
         let plain = &document.identity.body;
-        let (gzip, br) = (document.gzip.as_ref().unwrap(), document.br.as_ref().unwrap());
+        let (gzip, br) = (document.gzip.as_ref().unwrap(), &document.br().unwrap());
         let (mut ungzipped, mut unbrotlied) = (Vec::new(), Vec::new());
         flate2::read::GzDecoder::new(&*gzip.body)
             .read_to_end(&mut ungzipped)
@@ -82,8 +78,8 @@ fn every_encoding_says_the_same_and_is_smaller() {
         brotli::BrotliDecompress(&mut &*br.body, &mut unbrotlied).unwrap();
         assert_eq!((&ungzipped, &unbrotlied), (&plain.to_vec(), &plain.to_vec()));
         assert!(gzip.body.len() < plain.len() && br.body.len() < plain.len());
-        assert_eq!(gzip.ok.with_hsts(false)[header::CONTENT_ENCODING], "gzip");
-        assert_eq!(br.ok.with_hsts(false)[header::CONTENT_ENCODING], "br");
+        assert_eq!(document.ok(gzip, false)[header::CONTENT_ENCODING], "gzip");
+        assert_eq!(document.ok(br, false)[header::CONTENT_ENCODING], "br");
     }
 }
 
@@ -91,21 +87,23 @@ fn every_encoding_says_the_same_and_is_smaller() {
 fn an_encoding_that_is_not_smaller_is_left_out() {
     let value = HeaderValue::from_static("x");
     let document = Document::new(b"{}".to_vec(), &value, &value);
-    assert_eq!((document.gzip, document.br), (None, None));
+    assert_eq!((document.br(), document.gzip), (None, None));
 }
 
 #[test]
 fn each_encoding_has_an_etag_of_the_octets_that_are_sent() {
     let publication = built(&fake::mixed());
     let mut seen = Vec::new();
-    for representation in documents(&publication).into_iter().flat_map(representations) {
-        let expected = format!(
-            "\"{}\"",
-            URL_SAFE_NO_PAD.encode(Sha256::digest(&representation.body))
-        );
-        assert_eq!(representation.etag, expected);
-        assert_eq!(representation.ok.with_hsts(false)[header::ETAG], expected);
-        seen.push(expected);
+    for document in documents(&publication) {
+        for representation in representations(document) {
+            let expected = format!(
+                "\"{}\"",
+                URL_SAFE_NO_PAD.encode(Sha256::digest(&representation.body))
+            );
+            assert_eq!(representation.etag, expected);
+            assert_eq!(document.ok(&representation, false)[header::ETAG], expected);
+            seen.push(expected);
+        }
     }
     seen.sort();
     seen.dedup();
@@ -115,36 +113,51 @@ fn each_encoding_has_an_etag_of_the_octets_that_are_sent() {
 #[test]
 fn a_304_has_the_headers_of_the_200_less_those_of_the_content() {
     let publication = built(&fake::mixed());
-    for representation in documents(&publication).into_iter().flat_map(representations) {
-        for hsts in [false, true] {
-            let mut expected = representation.ok.with_hsts(hsts).clone();
-            for name in [
-                header::CONTENT_TYPE,
-                header::CONTENT_LENGTH,
-                header::CONTENT_ENCODING,
-            ] {
-                expected.remove(name);
+    for document in documents(&publication) {
+        for representation in representations(document) {
+            for hsts in [false, true] {
+                let mut expected = document.ok(&representation, hsts);
+                for name in [
+                    header::CONTENT_TYPE,
+                    header::CONTENT_LENGTH,
+                    header::CONTENT_ENCODING,
+                ] {
+                    expected.remove(name);
+                }
+                assert_eq!(document.not_modified(&representation, hsts), expected);
             }
-            assert_eq!(representation.not_modified.with_hsts(hsts), &expected);
         }
     }
 }
 
 #[test]
 fn hsts_is_there_only_where_it_is_asked_for() {
-    let representation = built(&fake::rsa_only()).jwks.identity;
-    for headers in [&representation.ok, &representation.not_modified] {
-        assert!(
-            headers
-                .with_hsts(true)
-                .contains_key(header::STRICT_TRANSPORT_SECURITY)
-        );
-        assert!(
-            !headers
-                .with_hsts(false)
-                .contains_key(header::STRICT_TRANSPORT_SECURITY)
-        );
+    let jwks = built(&fake::rsa_only()).jwks;
+    for hsts in [false, true] {
+        for headers in [
+            jwks.ok(&jwks.identity, hsts),
+            jwks.not_modified(&jwks.identity, hsts),
+        ] {
+            assert_eq!(headers.contains_key(header::STRICT_TRANSPORT_SECURITY), hsts);
+        }
     }
+}
+
+#[test]
+fn gzip_is_what_a_gzip_reader_expects() {
+    let document = built(&fake::mixed()).jwks;
+    let gzip = document.gzip.unwrap().body;
+    let header = flate2::read::GzDecoder::new(&*gzip);
+    let header = header.header().unwrap();
+    assert_eq!(
+        (header.mtime(), header.filename(), header.comment()),
+        (0, None, None)
+    );
+    let mut body = Vec::new();
+    flate2::read::MultiGzDecoder::new(&*gzip)
+        .read_to_end(&mut body)
+        .unwrap();
+    assert_eq!(body, document.identity.body);
 }
 
 #[test]
@@ -190,7 +203,7 @@ fn cache_directives_of_zero_are_left_out() {
 fn for_a_day_after_a_revocation_the_jwks_is_cached_for_a_minute_and_never_stale() {
     let cached = |key_set: &KeySet| {
         let publication = built(key_set);
-        let of = |document: &Document| document.identity.ok.with_hsts(false)[header::CACHE_CONTROL].clone();
+        let of = |document: &Document| document.ok(&document.identity, false)[header::CACHE_CONTROL].clone();
         (of(&publication.jwks), of(&publication.discovery))
     };
     let usual = fake::rsa_only();

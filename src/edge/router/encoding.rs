@@ -4,55 +4,45 @@
 //! identity. `*` names nothing, and nothing is ever a reason to refuse: many verifiers cannot decode what they did
 //! not ask for, and some send headers that they do not mean.
 
+use std::cmp::Reverse;
+
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
+
+use crate::publication::Encoding;
 
 /// A weight in thousandths.
 type Weight = u16;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Wanted {
-    br: Weight,
-    gzip: Weight,
-    identity: Weight,
-}
-
-/// The one to send; `None` is the document as it is.
-pub(super) fn choose<T>(headers: &HeaderMap, br: Option<T>, gzip: Option<T>) -> Option<T> {
-    // Nearly all verifiers: no header, or one that names neither.
-    if !headers.contains_key(ACCEPT_ENCODING) {
-        return None;
-    }
-    let wanted = wanted(headers);
-    let br = br.filter(|_| wanted.br > 0).map(|br| (wanted.br, br));
-    let gzip = gzip.filter(|_| wanted.gzip > 0).map(|gzip| (wanted.gzip, gzip));
-    let best = match (br, gzip) {
-        (Some(br), Some(gzip)) => Some(if gzip.0 > br.0 { gzip } else { br }),
-        (br, gzip) => br.or(gzip),
-    };
-    best.filter(|best| best.0 >= wanted.identity).map(|best| best.1)
-}
-
-fn wanted(headers: &HeaderMap) -> Wanted {
-    let mut wanted = Wanted::default();
+/// What a request may be sent, in the order in which it is to be tried.
+pub(super) fn order(headers: &HeaderMap) -> impl Iterator<Item = Encoding> + use<> {
+    let [mut br, mut gzip, mut identity] = [0; 3];
+    // Nearly all verifiers send no such header, or one that names neither.
     for line in headers.get_all(ACCEPT_ENCODING) {
         for element in line.as_bytes().split(|b| *b == b',') {
             let Some((coding, weight)) = parse(element) else {
                 continue;
             };
             let named = if coding.eq_ignore_ascii_case(b"br") {
-                &mut wanted.br
+                &mut br
             } else if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") {
-                &mut wanted.gzip
+                &mut gzip
             } else if coding.eq_ignore_ascii_case(b"identity") {
-                &mut wanted.identity
+                &mut identity
             } else {
                 continue;
             };
             *named = weight.max(*named);
         }
     }
+    let mut wanted = [(br, Encoding::Br), (gzip, Encoding::Gzip)];
+    // Stable: on a tie br stays first.
+    wanted.sort_by_key(|(weight, _)| Reverse(*weight));
     wanted
+        .into_iter()
+        .filter(move |(weight, _)| *weight > 0 && *weight >= identity)
+        .map(|(_, encoding)| encoding)
+        .chain([Encoding::Identity])
 }
 
 /// `coding [ OWS ";" OWS "q=" qvalue ]`. What is written otherwise names nothing.
@@ -94,12 +84,21 @@ mod tests {
 
     use super::*;
 
+    fn name(encoding: Option<Encoding>) -> &'static str {
+        match encoding {
+            Some(Encoding::Br) => "br",
+            Some(Encoding::Gzip) => "gzip",
+            Some(Encoding::Identity) => "identity",
+            None => "nothing",
+        }
+    }
+
     fn chosen(lines: &[&str]) -> &'static str {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
         }
-        choose(&headers, Some("br"), Some("gzip")).unwrap_or("identity")
+        name(order(&headers).next())
     }
 
     #[test]
@@ -187,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_representation_that_is_not_offered_is_not_chosen() {
+    fn where_an_encoding_is_not_offered_the_next_one_is_tried_and_the_document_as_it_is_last() {
         let mut headers = HeaderMap::new();
         headers.append(ACCEPT_ENCODING, HeaderValue::from_static("br, gzip;q=0.5"));
-        assert_eq!(choose(&headers, None, Some("gzip")), Some("gzip"));
-        assert_eq!(choose::<&str>(&headers, None, None), None);
+        let order: Vec<_> = order(&headers).collect();
+        assert_eq!(order, [Encoding::Br, Encoding::Gzip, Encoding::Identity]);
     }
 
     proptest! {
