@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::publication::{build, fake};
 
@@ -242,4 +244,86 @@ fn of_two_issuers_that_cannot_be_told_apart_the_first_is_served() {
         served(&catalog, "/a/jwks", Some("h.example")),
         is(Endpoint::Jwks, "https://h.example/a")
     );
+}
+
+#[test]
+fn an_issuer_that_is_added_or_removed_changes_only_its_own_paths() {
+    let catalog = Catalog::new((0..500).map(|number| route(&format!("https://h.example/{number}"))));
+    let parts =
+        |catalog: &Catalog| -> Vec<_> { catalog.shards.iter().map(|shard| shard.load_full()).collect() };
+    let before = parts(&catalog);
+    catalog.upsert(route("https://h.example/new"));
+    let after = parts(&catalog);
+    let copied = before
+        .iter()
+        .zip(&after)
+        .filter(|(before, after)| !Arc::ptr_eq(before, after));
+    assert!((1..=4).contains(&copied.count()), "one shard a path at most");
+    assert_eq!(
+        served(&catalog, "/new/jwks", None),
+        is(Endpoint::Jwks, "https://h.example/new")
+    );
+    catalog.remove(&IssuerUrl::parse("https://h.example/new").unwrap());
+    assert_eq!(served(&catalog, "/new/jwks", None), None);
+    assert_eq!(
+        served(&catalog, "/499/jwks", None),
+        is(Endpoint::Jwks, "https://h.example/499")
+    );
+}
+
+#[test]
+fn an_issuer_whose_jwks_moves_is_served_at_the_new_path_and_no_longer_at_the_old() {
+    let catalog = Catalog::new([route_with_jwks("https://h.example/a", "https://h.example/old")]);
+    catalog.upsert(route_with_jwks("https://h.example/a", "https://h.example/new"));
+    let jwks = is(Endpoint::Jwks, "https://h.example/a");
+    assert_eq!(served(&catalog, "/new", None), jwks);
+    assert_eq!(served(&catalog, "/a/jwks", None), jwks);
+    assert_eq!(served(&catalog, "/old", None), None);
+}
+
+#[test]
+fn where_the_second_issuer_of_a_path_leaves_any_host_is_served_again() {
+    let catalog = Catalog::new([route("https://one.example")]);
+    catalog.upsert(route("https://two.example"));
+    assert_eq!(served(&catalog, "/jwks", Some("10.0.0.1")), None);
+    catalog.remove(&IssuerUrl::parse("https://two.example").unwrap());
+    assert_eq!(
+        served(&catalog, "/jwks", Some("10.0.0.1")),
+        is(Endpoint::Jwks, "https://one.example")
+    );
+}
+
+proptest! {
+    /// The order of changes and whether they come one by one or as a whole leave no trace.
+    #[test]
+    fn a_catalog_changed_step_by_step_is_the_one_made_at_once(
+        steps in prop::collection::vec((0..6_usize, 0..3_usize), 0..30),
+    ) {
+        let issuers = ["https://a.example", "https://b.example", "https://a.example/x", "https://b.example/x",
+            "https://c.example/jwks", "https://A.example:8443/y"];
+        let jwks = [None, Some("https://cdn.example/jwks"), Some("https://a.example/keys")];
+        let stepwise = Catalog::default();
+        // In the order in which they came: of two that cannot be told apart the first is served.
+        let mut present: Vec<(usize, Route)> = Vec::new();
+        for (issuer, what) in steps {
+            let before = present.len();
+            present.retain(|(other, _)| *other != issuer);
+            if before > present.len() && what == 0 {
+                stepwise.remove(&IssuerUrl::parse(issuers[issuer]).unwrap());
+                continue;
+            }
+            let route = match jwks[what] {
+                Some(jwks) => route_with_jwks(issuers[issuer], jwks),
+                None => route(issuers[issuer]),
+            };
+            present.push((issuer, route.clone()));
+            stepwise.upsert(route);
+        }
+        let whole = Catalog::new(present.into_iter().map(|(_, route)| route));
+        for path in ["/jwks", "/x/jwks", "/keys", "/y/jwks", "/jwks/jwks", "/.well-known/openid-configuration"] {
+            for host in [None, Some("a.example"), Some("b.example"), Some("cdn.example"), Some("c.example:1")] {
+                prop_assert_eq!(served(&stepwise, path, host), served(&whole, path, host), "{} {:?}", path, host);
+            }
+        }
+    }
 }
