@@ -75,7 +75,12 @@ pub fn router(state: AdminState) -> Router {
 }
 
 async fn metrics(State(state): State<AdminState>) -> Response {
-    match state.metrics.render() {
+    // Beside the threads that serve: with many issuers it takes tens of milliseconds.
+    let rendered = tokio::task::spawn_blocking(move || state.metrics.render()).await;
+    match rendered
+        .map_err(|error| error.to_string())
+        .and_then(|text| text.map_err(|error| error.to_string()))
+    {
         Ok(text) => answer(StatusCode::OK, TEXT_FORMAT, text),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be rendered");

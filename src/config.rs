@@ -30,6 +30,7 @@ use self::tree::{Node, Value};
 use crate::control::ControlSettings;
 use crate::edge::{Limits, ListenerSettings, TlsSettings};
 use crate::issuer::{IssuerSettings, IssuerSource};
+use crate::metrics::IssuerRows;
 use crate::publication;
 use crate::ring::{Confirmation, NewKeys};
 use crate::source::SourceSettings;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// What is logged, and how.
     pub logging: Logging,
+    /// Which issuers have rows of their own in the metrics.
+    pub issuer_rows: IssuerRows,
     /// Bounds of the edge.
     pub limits: Limits,
 }
@@ -253,6 +256,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
     let control = control::read(&root, folders, admin, listeners.as_deref().unwrap_or_default());
     let audit = control::audit(&root, folders);
     let logging = logging(&root);
+    let issuer_rows = issuer_rows(&root);
     let limits = limits::read(&root);
     Some(Settings {
         issuers: issuers?,
@@ -263,6 +267,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
         audit: audit.map(Some).or(None)?,
         state_dir: state_dir?,
         logging: logging?,
+        issuer_rows: issuer_rows?,
         limits: limits?,
     })
 }
@@ -314,6 +319,21 @@ fn logging(root: &Mapping<'_>) -> Option<Logging> {
         logging.level = level.or(logging.level)?;
     }
     Some(logging)
+}
+
+fn issuer_rows(root: &Mapping<'_>) -> Option<IssuerRows> {
+    let Some(field) = root.get("metrics") else {
+        return Some(IssuerRows::default());
+    };
+    let words = [
+        ("all", IssuerRows::All),
+        ("troubled", IssuerRows::Troubled),
+        ("none", IssuerRows::None),
+    ];
+    let mapping = field.mapping(&schema::METRICS).given()?;
+    mapping
+        .read("issuers", |field| field.word(&words))
+        .or(IssuerRows::default())
 }
 
 /// A level or directives, as `tracing_subscriber::EnvFilter` takes them.

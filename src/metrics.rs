@@ -3,7 +3,7 @@
 //! The handles are made once and kept: counting is a few atomic additions, and no label is looked up per request.
 //! `docs/metrics.md` lists every metric; a test holds that list against what [`Metrics::render`] gives.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use prometheus::{Registry, TextEncoder};
@@ -19,12 +19,14 @@ mod register;
 mod rotation;
 mod rows;
 mod store;
+mod totals;
 
 pub use build::{COMMIT, RUSTC, VERSION};
 pub use edge::{EdgeMetrics, Endpoint, HandshakeFailure, ListenerMetrics, OpenConnection, RefusedConnection};
 pub use issuer::{EndpointState, IssuerMetrics};
 pub use prometheus::{Error, TEXT_FORMAT};
 pub use rotation::RotationState;
+pub use rows::IssuerRows;
 pub use store::{SharedStoreState, StoreState};
 
 /// All metrics of one process. Cheap to clone: every clone counts into the same metrics.
@@ -38,6 +40,7 @@ struct Inner {
     config: config::ConfigMetrics,
     control: control::ControlMetrics,
     issuers: issuer::Issuers,
+    rows: RwLock<IssuerRows>,
     started: Timestamp,
 }
 
@@ -51,6 +54,7 @@ impl Metrics {
             config: config::ConfigMetrics::register(&registry),
             control: control::ControlMetrics::register(&registry),
             issuers: issuer::Issuers::default(),
+            rows: RwLock::default(),
             started,
             registry,
         }))
@@ -96,10 +100,17 @@ impl Metrics {
         self.0.control.audit_failed();
     }
 
-    /// The text exposition format 0.0.4, whose media type is [`TEXT_FORMAT`].
+    /// Which issuers have rows of their own from now on. Totals count all of them whatever this says.
+    pub fn show_issuers(&self, rows: IssuerRows) {
+        *self.0.rows.write().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+
+    /// The text exposition format 0.0.4, whose media type is [`TEXT_FORMAT`]. Takes time that grows with the
+    /// issuers: not to be called on a thread that serves.
     pub fn render(&self) -> Result<String, Error> {
         let mut families = self.0.registry.gather();
-        families.extend(rows::families(&self.0.issuers));
+        let shown = *self.0.rows.read().unwrap_or_else(PoisonError::into_inner);
+        families.extend(rows::families(&self.0.issuers, shown));
         families.extend(process::families(self.0.started));
         TextEncoder::new().encode_to_string(&families)
     }

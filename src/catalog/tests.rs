@@ -249,8 +249,7 @@ fn of_two_issuers_that_cannot_be_told_apart_the_first_is_served() {
 #[test]
 fn an_issuer_that_is_added_or_removed_changes_only_its_own_paths() {
     let catalog = Catalog::new((0..500).map(|number| route(&format!("https://h.example/{number}"))));
-    let parts =
-        |catalog: &Catalog| -> Vec<_> { catalog.shards.iter().map(|shard| shard.load_full()).collect() };
+    let parts = |catalog: &Catalog| -> Vec<_> { catalog.shards.iter().map(ArcSwap::load_full).collect() };
     let before = parts(&catalog);
     catalog.upsert(route("https://h.example/new"));
     let after = parts(&catalog);

@@ -65,6 +65,7 @@ impl Reloader {
         if new.logging.level != self.settings.logging.level {
             self.level.set(&new.logging.level);
         }
+        self.metrics.show_issuers(new.issuer_rows);
         self.issuers.apply(new.issuers.clone()).await;
         self.settings = new;
         self.metrics.config_reloaded(self.clock.now());

@@ -76,6 +76,7 @@ async fn serve(
     let signals = Signals::listen().map_err(Failure::failed)?;
     let clock = Clock::system();
     let metrics = Metrics::new(clock.now());
+    metrics.show_issuers(settings.issuer_rows);
     let edge = Edge::bind(
         &settings.listeners_to_open(),
         settings.limits.clone(),

@@ -25,6 +25,7 @@ pub(super) static ROOT: Table = table(
         "audit",
         "stateDir",
         "logging",
+        "metrics",
         "limits",
     ],
 );
@@ -116,6 +117,7 @@ pub(super) static CONTROL: Table = table("control", &["address", "tls", "clientC
 pub(super) static CONTROL_TLS: Table = table("control.tls", &["certFile", "keyFile"]);
 pub(super) static AUDIT: Table = table("audit", &["file"]);
 pub(super) static LOGGING: Table = table("logging", &["level", "format"]);
+pub(super) static METRICS: Table = table("metrics", &["issuers"]);
 pub(super) static LIMITS: Table = table(
     "limits",
     &[
@@ -155,6 +157,7 @@ pub(super) static TABLES: &[&Table] = &[
     &CONTROL_TLS,
     &AUDIT,
     &LOGGING,
+    &METRICS,
     &LIMITS,
 ];
 

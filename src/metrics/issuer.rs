@@ -33,6 +33,10 @@ impl Issuers {
         new
     }
 
+    pub(super) fn len(&self) -> usize {
+        locked(&self.0).len()
+    }
+
     /// Sorted by issuer.
     pub(super) fn for_each(&self, mut visit: impl FnMut(&str, &State)) {
         let all: Vec<IssuerMetrics> = locked(&self.0).values().cloned().collect();

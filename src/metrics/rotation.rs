@@ -60,6 +60,14 @@ impl RotationState {
         state
     }
 
+    pub(super) fn held_changes(&self) -> usize {
+        self.held_changes
+    }
+
+    pub(super) fn revocations(&self) -> usize {
+        self.revocations
+    }
+
     /// The keys that are not published, by state.
     pub(super) fn unpublished(&self) -> [(&'static str, usize); 3] {
         [

@@ -6,20 +6,58 @@ use super::family::{Family, count, flag};
 use super::issuer::{DocumentRow, Issuers, Published, SourceState, State};
 use super::register::seconds;
 use super::rotation::RotationRows;
-use super::store::StoreRows;
+use super::store::{Ask, StoreRows, StoreState};
+use super::totals::Totals;
 use crate::ring::KeyState;
 
 /// Some verifiers read no more keys than this of a set (AWS ALB, OCI API Gateway).
-const KEYS_THAT_ALL_VERIFIERS_READ: usize = 10;
+pub(super) const KEYS_THAT_ALL_VERIFIERS_READ: usize = 10;
 
 /// Keys that get rows of their own, in the order of publication; `oidc_issuer_keys` counts all.
 const KEY_ROWS: usize = 100;
 
-/// All families of all issuers.
-pub(super) fn families(issuers: &Issuers) -> impl Iterator<Item = MetricFamily> + use<> {
-    let mut rows = Rows::new();
-    issuers.for_each(|issuer, state| rows.issuer(issuer, state));
-    rows.into_families()
+/// Up to so many issuers all have rows where nothing else is configured; of more those in trouble, at most this many.
+const ISSUERS_WITH_ROWS: usize = 500;
+
+/// Which issuers have rows of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IssuerRows {
+    /// All of up to 500 issuers; of more those in trouble.
+    #[default]
+    Auto,
+    /// All, however many: about 30 series each.
+    All,
+    /// Those in trouble: see `oidc_issuer_issuers_in_trouble`. At most 500 of them.
+    Troubled,
+    /// None.
+    None,
+}
+
+/// All families of the issuers that have rows, and the totals of all.
+pub(super) fn families(issuers: &Issuers, shown: IssuerRows) -> impl Iterator<Item = MetricFamily> + use<> {
+    let shown = match shown {
+        IssuerRows::Auto if issuers.len() <= ISSUERS_WITH_ROWS => IssuerRows::All,
+        IssuerRows::Auto => IssuerRows::Troubled,
+        shown => shown,
+    };
+    let (mut rows, mut totals) = (Rows::new(), Totals::default());
+    let mut troubled_shown = 0;
+    issuers.for_each(|issuer, state| {
+        let store = state.store.as_ref().map(|Ask(ask)| ask());
+        let is_troubled = totals.count(state, store.as_ref());
+        let has_rows = match shown {
+            IssuerRows::All | IssuerRows::Auto => true,
+            IssuerRows::None => false,
+            IssuerRows::Troubled => is_troubled && troubled_shown < ISSUERS_WITH_ROWS,
+        };
+        if has_rows {
+            troubled_shown += usize::from(is_troubled);
+            rows.issuer(issuer, state, store.as_ref());
+        } else {
+            totals.without_rows += 1;
+        }
+    });
+    rows.into_families().chain(totals.into_families())
 }
 
 struct Rows {
@@ -101,7 +139,7 @@ impl Rows {
         }
     }
 
-    fn issuer(&mut self, issuer: &str, state: &State) {
+    fn issuer(&mut self, issuer: &str, state: &State, store: Option<&StoreState>) {
         for (source, read) in &state.sources {
             self.source(issuer, source, read);
         }
@@ -121,8 +159,8 @@ impl Rows {
             }
             self.rotation.issuer(issuer, rotation);
         }
-        if let Some(ask) = &state.store {
-            self.store.issuer(issuer, ask);
+        if let Some(store) = store {
+            self.store.issuer(issuer, store);
         }
     }
 

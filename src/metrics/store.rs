@@ -94,8 +94,7 @@ impl StoreRows {
         }
     }
 
-    pub(super) fn issuer(&mut self, issuer: &str, Ask(ask): &Ask) {
-        let state = ask();
+    pub(super) fn issuer(&mut self, issuer: &str, state: &StoreState) {
         let labels = [("issuer", issuer)];
         self.open.row(&labels, flag(state.is_open));
         self.lost.row(&labels, count(state.lost));

@@ -525,3 +525,55 @@ fn a_refused_reload_is_seen_until_one_is_taken() {
     assert!(text.contains("\noidc_issuer_config_last_reload_successful 1\n"));
     assert!(text.contains("\noidc_issuer_config_last_reload_success_timestamp_seconds 9\n"));
 }
+
+/// A fleet of published issuers; the sources of the first few fail.
+fn fleet(issuers: usize, failing: usize) -> Metrics {
+    let metrics = Metrics::new(at(0));
+    let keys = key_set([listed(key("a", 1))]);
+    let publication = publication(&keys);
+    for number in 0..issuers {
+        let issuer = metrics.issuer(&format!("https://a.example/{number:06}"));
+        issuer.sources(&[source("sources[0].files")]);
+        issuer.published(&keys, &publication, at(1));
+        let result = if number < failing { Err("timeout") } else { Ok(()) };
+        issuer.read(&source("sources[0].files"), result, at(2));
+    }
+    metrics
+}
+
+#[test]
+fn of_many_issuers_those_in_trouble_have_rows_and_all_are_counted() {
+    let text = fleet(2000, 3).render().unwrap();
+    assert_eq!(rows(&text, "oidc_issuer_published").len(), 3);
+    assert!(text.contains("oidc_issuer_issuers{state=\"published\"} 2000\n"));
+    assert!(text.contains("oidc_issuer_issuers_in_trouble{trouble=\"source_fails\"} 3\n"));
+    assert!(text.contains("oidc_issuer_issuers_without_rows 1997\n"));
+    assert!(text.contains("oidc_issuer_all_keys{state=\"listed\"} 2000\n"));
+    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(series < 500, "{series}");
+}
+
+#[test]
+fn the_rows_of_issuers_in_trouble_are_bounded() {
+    let text = fleet(1200, 1200).render().unwrap();
+    assert_eq!(rows(&text, "oidc_issuer_published").len(), 500);
+    assert!(text.contains("oidc_issuer_issuers_in_trouble{trouble=\"source_fails\"} 1200\n"));
+}
+
+#[test]
+fn which_issuers_have_rows_is_configuration() {
+    let metrics = fleet(600, 1);
+    for (shown, expected) in [
+        (IssuerRows::Auto, 1),
+        (IssuerRows::All, 600),
+        (IssuerRows::Troubled, 1),
+        (IssuerRows::None, 0),
+    ] {
+        metrics.show_issuers(shown);
+        let text = metrics.render().unwrap();
+        assert_eq!(rows(&text, "oidc_issuer_published").len(), expected, "{shown:?}");
+        assert!(text.contains("oidc_issuer_issuers{state=\"published\"} 600\n"));
+    }
+    let few = fleet(500, 0).render().unwrap();
+    assert_eq!(rows(&few, "oidc_issuer_published").len(), 500);
+}
