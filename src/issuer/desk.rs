@@ -27,13 +27,14 @@ pub struct Desk(Arc<RwLock<Vec<Window>>>);
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     issuer: String,
-    orders: mpsc::Sender<Order>,
+    // A channel has room for 32 of what it carries from the start: for pointers that is little.
+    orders: mpsc::Sender<Box<Order>>,
     replica: Replica,
 }
 
 /// The other end of it: outlives a panic of the issuer's task.
 #[derive(Clone, Debug)]
-pub(super) struct Inbox(pub(super) Arc<Mutex<mpsc::Receiver<Order>>>);
+pub(super) struct Inbox(pub(super) Arc<Mutex<mpsc::Receiver<Box<Order>>>>);
 
 /// A command under way.
 #[derive(Debug)]
@@ -124,7 +125,7 @@ impl Desk {
         }
         let (answer, answered) = oneshot::channel();
         let by = by.to_owned();
-        let order = Order { command, by, answer };
+        let order = Box::new(Order { command, by, answer });
         let asked = async {
             orders.send(order).await.ok()?;
             answered.await.ok()

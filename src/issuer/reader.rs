@@ -38,7 +38,7 @@ pub(super) struct Order {
 }
 
 /// Reads until nobody listens any more. The first read is at once.
-pub(super) async fn read_on(order: Order, readings: mpsc::Sender<Reading>) {
+pub(super) async fn read_on(order: Order, readings: mpsc::Sender<Box<Reading>>) {
     let mut source = Source::new(&order.settings)
         .accepting(order.accepted.clone())
         .watched_by(&order.folders);
@@ -48,17 +48,18 @@ pub(super) async fn read_on(order: Order, readings: mpsc::Sender<Reading>) {
     };
     let mut pace = Pace::new(refresh);
     loop {
-        let outcome = source.read().await;
+        // On the heap for as long as it lasts: in between, an issuer of many is to take little memory.
+        let outcome = Box::pin(source.read()).await;
         let wait = match &outcome {
             Ok(listing) => pace.after_success(listing.max_age.and_then(|age| age.try_into().ok())),
             Err(_) => pace.after_failure(),
         };
         if readings
-            .send(Reading {
+            .send(Box::new(Reading {
                 source: order.index,
                 outcome,
                 survey: source.survey().cloned(),
-            })
+            }))
             .await
             .is_err()
         {

@@ -1,7 +1,6 @@
 //! All issuers of the process: started, changed by a reload, stopped.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -197,7 +196,8 @@ fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
         .stores
         .replica(parts.settings.profile.issuer.as_str());
     Box::pin(async move {
-        let mut opening = pin!(Issuer::open(parts));
+        // On the heap until it is done: what it needs is not needed for the rest of the issuer's life.
+        let mut opening = Box::pin(Issuer::open(parts));
         let opened = tokio::select! {
             issuer = &mut opening => Some(issuer),
             () = replica.waits() => None,
@@ -205,8 +205,9 @@ fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
         drop(tell);
         let issuer = match opened {
             Some(issuer) => issuer,
-            None => opening.await,
+            None => opening.as_mut().await,
         };
+        drop(opening);
         issuer.run().await;
     })
 }

@@ -149,9 +149,9 @@ impl Issuer {
         loop {
             let now = self.parts.shared.clock.now();
             tokio::select! {
-                Some(reading) = heard.recv() => self.heard(reading, self.parts.shared.clock.now()).await,
+                Some(reading) = heard.recv() => self.heard(*reading, self.parts.shared.clock.now()).await,
                 Some(found) = merges.recv() => self.merge(found, self.parts.shared.clock.now()).await,
-                Some(order) = orders.recv() => self.obey(order, self.parts.shared.clock.now()).await,
+                Some(order) = orders.recv() => self.obey(*order, self.parts.shared.clock.now()).await,
                 () = tokio::time::sleep(self.until_next_change(now)) => {
                     self.settle(self.parts.shared.clock.now()).await;
                 }
@@ -344,7 +344,7 @@ async fn follow_guarded(issuer: String, replica: Replica, refresh: Duration, fou
 }
 
 /// Reads a source; should that panic, it counts as a failed read.
-async fn read_guarded(issuer: String, order: Order, readings: mpsc::Sender<Reading>) {
+async fn read_guarded(issuer: String, order: Order, readings: mpsc::Sender<Box<Reading>>) {
     let what = format!("reading source {} of issuer {issuer}", order.index);
     let mut is_first = true;
     let start = || reading(order.clone(), readings.clone(), std::mem::take(&mut is_first));
@@ -352,7 +352,7 @@ async fn read_guarded(issuer: String, order: Order, readings: mpsc::Sender<Readi
     restarted(&what, &CancellationToken::new(), start).await;
 }
 
-fn reading(order: Order, readings: mpsc::Sender<Reading>, is_first: bool) -> Work {
+fn reading(order: Order, readings: mpsc::Sender<Box<Reading>>, is_first: bool) -> Work {
     Box::pin(async move {
         if !is_first {
             let cause = Cause::Internal {
@@ -360,11 +360,11 @@ fn reading(order: Order, readings: mpsc::Sender<Reading>, is_first: bool) -> Wor
             };
             let error = ReadError::new(Asked::Files, "source", cause);
             let _ = readings
-                .send(Reading {
+                .send(Box::new(Reading {
                     source: order.index,
                     outcome: Err(error),
                     survey: None,
-                })
+                }))
                 .await;
         }
         read_on(order, readings).await;
