@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::listen::{self, Table};
 use crate::metrics::{EdgeMetrics, ListenerMetrics, Metrics};
 use connection::Protocols;
 use drain::Drain;
@@ -24,24 +24,18 @@ use service::Shared;
 use tls::{Acceptor, Tls};
 use tracing::warn;
 
-mod accept;
-mod activity;
 mod connection;
 mod drain;
 mod error;
 mod limits;
-mod listener;
 mod router;
-mod seldom;
 mod service;
 mod tls;
 mod watch;
 
 pub use error::EdgeError;
 pub use limits::Limits;
-pub(crate) use listener::listen;
 pub use router::{Body, Router};
-pub(crate) use seldom::Seldom;
 pub(crate) use tls::certified;
 pub use tls::check_certificate;
 
@@ -108,7 +102,7 @@ impl Edge {
                 None => None,
                 Some(tls) => Some(certificate(&mut certificates, tls, settings, clock)?.shown_by(&metrics)?),
             };
-            let socket = listener::bind(listener.address)?;
+            let socket = bind(listener.address)?;
             listeners.push(Listener {
                 settings: listener.clone(),
                 socket,
@@ -136,17 +130,17 @@ impl Edge {
     /// taken, requests in flight are answered. Returns when the last one is, at the latest after `drain_timeout`.
     pub async fn serve(self, catalog: Arc<Catalog>, shutdown: CancellationToken) {
         let limits = Limits {
-            max_connections: accept::connections_allowed(self.limits.max_connections),
+            max_connections: listen::connections_allowed(self.limits.max_connections),
             ..self.limits
         };
-        let connections = Arc::new(Semaphore::new(limits.max_connections));
+        let table = Table::new(limits.max_connections);
         let router = Arc::new(Router::new(catalog));
         let drain = Drain::new(limits.drain_timeout);
         let mut keepers = JoinSet::new();
         for certificate in self.certificates {
             keepers.spawn(certificate.keep());
         }
-        let mut doors = JoinSet::new();
+        let mut acceptors = JoinSet::new();
         for listener in self.listeners {
             let shared = Shared {
                 router: router.clone(),
@@ -154,28 +148,25 @@ impl Edge {
                 listener: listener.settings.address.to_string(),
                 hsts: listener.settings.hsts || listener.acceptor.is_some(),
                 drain: drain.clone(),
-                connections: connections.clone(),
+                table: table.clone(),
             };
             let protocols = Protocols::new(
                 Arc::new(shared),
                 limits.clone(),
                 listener.acceptor,
-                listener.metrics.clone(),
-            );
-            doors.spawn(accept::accept(
-                listener.socket,
-                Arc::new(protocols),
                 listener.metrics,
-                shutdown.clone(),
-            ));
+            );
+            let (table, shutdown) = (table.clone(), shutdown.clone());
+            acceptors.spawn(async move {
+                let name = listener.settings.address.to_string();
+                listen::accept(listener.socket, &name, &table, Arc::new(protocols), &shutdown).await;
+            });
         }
         shutdown.cancelled().await;
         drain.begin();
         let drained = async {
-            while doors.join_next().await.is_some() {}
-            // Every connection holds one permit until its end.
-            let all = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
-            let _ = connections.acquire_many(all).await;
+            while acceptors.join_next().await.is_some() {}
+            table.ended().await;
         };
         if timeout(limits.drain_timeout + Duration::from_secs(1), drained)
             .await
@@ -187,6 +178,14 @@ impl Edge {
             );
         }
     }
+}
+
+/// A listener of the edge.
+fn bind(address: SocketAddr) -> Result<TcpListener, EdgeError> {
+    listen::bind(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => EdgeError::AddressInUse { address },
+        _ => EdgeError::Bind { address, error },
+    })
 }
 
 /// The certificate of a listener, shared with those before it that present the same.

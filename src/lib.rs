@@ -9,6 +9,7 @@
 //! | [`publication`] | key set → the bytes and headers of both documents (pure) |
 //! | [`catalog`] | request path → publication; readers never lock |
 //! | [`clock`], [`metrics`] | the one wall clock; the counters that every room above increments |
+//! | [`listen`] | sockets, the accept loop, places for connections |
 //! | [`source`], [`store`] | adapters that read listings, and that keep ledgers |
 //! | [`issuer`] | one issuer's task: owns its state and ties the above together |
 //! | [`edge`] | HTTPS, TLS material, limits, router: all that faces the internet |
@@ -26,6 +27,7 @@ pub mod control;
 pub mod edge;
 pub mod issuer;
 pub mod key;
+mod listen;
 pub mod metrics;
 pub mod publication;
 pub mod ring;

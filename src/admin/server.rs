@@ -1,48 +1,35 @@
-//! The accept loop of the admin listener: HTTP/1.1 without TLS, bounded in connections and in time.
+//! The admin listener: HTTP/1.1 without TLS, bounded in connections and in time.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::{AdminState, router};
-use crate::edge::{Seldom, listen};
+use crate::listen::{self, Bounds, Handler, Place, Table, serve_http1};
 
 /// Bounds of the admin listener.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     /// Open at the same time; the rest waits in the backlog of the listener.
     connections: usize,
-    /// Of the head of a request, and with it of the idle time between two.
-    header: Duration,
-    /// After so long a connection ends with the answer in progress, so that none holds its place for ever.
-    age: Duration,
-    /// How long an answer in progress may still take when its connection is to end.
-    grace: Duration,
+    times: Bounds,
 }
 
 /// Probes and a few Prometheus servers need a handful of connections.
 const LIMITS: Limits = Limits {
     connections: 256,
-    header: Duration::from_secs(30),
-    age: Duration::from_mins(10),
-    grace: Duration::from_secs(5),
+    times: Bounds {
+        header: Duration::from_secs(30),
+        age: Duration::from_mins(10),
+        grace: Duration::from_secs(5),
+    },
 };
-
-/// How long to wait after `accept` failed (out of file descriptors, say), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The admin listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +55,7 @@ pub enum BindError {
 
 /// Opens the admin listener, within a tokio runtime. `[::]` is every address, also where the machine has no IPv6.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    listen(address).map_err(|error| match error.kind() {
+    listen::bind(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address },
         _ => BindError::Failed { address, error },
     })
@@ -86,65 +73,32 @@ async fn serve_within(
     state: AdminState,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let app = router(state);
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let connections = TaskTracker::new();
-    let ending = CancellationToken::new();
-    let mut shutdown = pin!(shutdown);
-    let mut failing = Seldom::default();
-    loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, stream) = tokio::select! {
-            () = &mut shutdown => break,
-            (place, accepted) = accepted => match accepted {
-                Ok((stream, _)) => (place, stream),
-                Err(error) => {
-                    if failing.now() {
-                        tracing::warn!(%error, "the admin listener cannot accept connections");
-                    }
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        let connection = connection(limits, stream, app.clone(), ending.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(place);
-        });
-    }
-    drop(listener);
-    ending.cancel();
-    connections.close();
-    connections.wait().await;
+    let stop = CancellationToken::new();
+    let table = Table::new(limits.connections);
+    let handler = Arc::new(Admin {
+        times: limits.times,
+        app: router(state),
+        stop: stop.clone(),
+    });
+    let accepting = listen::accept(listener, "admin", &table, handler, &stop);
+    let stopping = async {
+        shutdown.await;
+        stop.cancel();
+    };
+    tokio::join!(accepting, stopping);
+    table.ended().await;
 }
 
-async fn connection(limits: Limits, stream: TcpStream, app: Router, ending: CancellationToken) {
-    // Only a matter of latency.
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(app);
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let ended = tokio::select! {
-        ended = &mut connection => Some(ended),
-        () = ending.cancelled() => None,
-        () = sleep(limits.age) => None,
-    };
-    let ended = if let Some(ended) = ended {
-        ended
-    } else {
-        connection.as_mut().graceful_shutdown();
-        timeout(limits.grace, connection).await.unwrap_or(Ok(()))
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an admin connection ended early");
+struct Admin {
+    times: Bounds,
+    app: Router,
+    stop: CancellationToken,
+}
+
+impl Handler<TcpStream> for Admin {
+    async fn serve(self: Arc<Self>, stream: TcpStream, place: Place) {
+        serve_http1(stream, self.app.clone(), self.times, &self.stop).await;
+        drop(place);
     }
 }
 
@@ -155,6 +109,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{oneshot, watch};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::admin::Readiness;
@@ -197,7 +152,10 @@ mod tests {
     #[tokio::test]
     async fn a_head_that_never_ends_is_closed() {
         let limits = Limits {
-            header: Duration::from_millis(50),
+            times: Bounds {
+                header: Duration::from_millis(50),
+                ..LIMITS.times
+            },
             ..LIMITS
         };
         let (listener, address) = loopback();
@@ -239,7 +197,10 @@ mod tests {
     #[tokio::test]
     async fn an_old_connection_is_closed_between_two_answers() {
         let limits = Limits {
-            age: Duration::from_millis(50),
+            times: Bounds {
+                age: Duration::from_millis(50),
+                ..LIMITS.times
+            },
             ..LIMITS
         };
         let (listener, address) = loopback();

@@ -31,12 +31,15 @@ impl Peer {
     }
 
     /// By a certificate, which the handshake has checked.
-    pub(super) fn of_certificate(certificate: Option<&CertificateDer<'_>>, from: SocketAddr) -> Self {
+    pub(super) fn of_certificate(certificate: Option<&CertificateDer<'_>>, from: Option<SocketAddr>) -> Self {
         let name = certificate.and_then(subject);
         let name = name.unwrap_or_else(|| "a certificate without a name".to_owned());
         Self {
             by: format!("{name} by certificate on {}", host::name()),
-            via: format!("mutual TLS from {from}"),
+            via: from.map_or_else(
+                || "mutual TLS".to_owned(),
+                |from| format!("mutual TLS from {from}"),
+            ),
         }
     }
 }

@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Limits;
-use super::activity::{Activity, Watched};
 use super::service::{Inline, Service, Shared};
 use super::tls::{Acceptor, failure};
 use super::watch::{Verdict, Watch};
-use crate::metrics::{HandshakeFailure, ListenerMetrics};
+use crate::listen::{Activity, Handler, Place, Watched};
+use crate::metrics::{HandshakeFailure, ListenerMetrics, RefusedConnection};
 
 /// HTTP/2 without HTTP/1.1 before it (RFC 9113 section 3.3).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -70,7 +70,7 @@ impl Protocols {
         }
     }
 
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream) {
+    async fn connection(&self, stream: TcpStream) {
         let Some(tls) = &self.tls else {
             return self.plain(stream).await;
         };
@@ -188,6 +188,20 @@ impl Protocols {
             }
         })
         .await
+    }
+}
+
+impl Handler<TcpStream> for Protocols {
+    fn serve(self: Arc<Self>, stream: TcpStream, place: Place) -> impl Future<Output = ()> + Send + 'static {
+        let open = self.metrics.accepted();
+        async move {
+            self.connection(stream).await;
+            drop((open, place));
+        }
+    }
+
+    fn refused(&self, why: RefusedConnection) {
+        self.metrics.refused(why);
     }
 }
 

@@ -9,12 +9,11 @@ use std::task::{Context, Waker};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::Semaphore;
 use tracing::debug;
 
-use super::activity::Activity;
 use super::drain::Drain;
 use super::router::{Body, Router};
+use crate::listen::{Activity, Table};
 use crate::metrics::EdgeMetrics;
 
 /// What all connections of one listener share.
@@ -26,8 +25,8 @@ pub(super) struct Shared {
     pub(super) listener: String,
     pub(super) hsts: bool,
     pub(super) drain: Drain,
-    /// One permit for each connection that may be open.
-    pub(super) connections: Arc<Semaphore>,
+    /// The places of all listeners of the edge.
+    pub(super) table: Table,
 }
 
 /// Answers the requests of one connection, each at once.

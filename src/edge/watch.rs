@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Limits;
-use super::activity::Activity;
 use super::service::Shared;
+use crate::listen::Activity;
 
 /// How long a connection that was told to end may take.
 const ENDING: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ impl Watch<'_> {
         if let Some(goodbye) = self.goodbye {
             return (goodbye + ENDING, Verdict::Drop);
         }
-        let at_most = if self.shared.connections.available_permits() == 0 {
+        let at_most = if self.shared.table.is_full() {
             CROWDED
         } else {
             Duration::MAX

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// Times in nanoseconds since the connection began; 0 is never. The connection's own task reads and writes them,
 /// so no ordering is needed; they are atomic only because a connection may move between threads.
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     began: Instant,
     last_read: AtomicU64,
     /// When the first octet after the last request came: a head that is not whole yet.
@@ -30,7 +30,7 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn begin() -> Arc<Self> {
+    pub(crate) fn begin() -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
             last_read: AtomicU64::new(0),
@@ -54,7 +54,7 @@ impl Activity {
     }
 
     /// A request was answered. Returns how long that took since its last octet was read.
-    pub(super) fn answered(&self, with_content: bool) -> Duration {
+    pub(crate) fn answered(&self, with_content: bool) -> Duration {
         let now = self.now();
         self.head_began.store(0, Relaxed);
         self.last_request.store(now, Relaxed);
@@ -64,28 +64,28 @@ impl Activity {
         Duration::from_nanos(now.saturating_sub(self.last_read.load(Relaxed)))
     }
 
-    pub(super) fn began(&self) -> Instant {
+    pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
-    pub(super) fn last_request(&self) -> Option<Instant> {
+    pub(crate) fn last_request(&self) -> Option<Instant> {
         self.at(self.last_request.load(Relaxed))
     }
 
-    pub(super) fn head_began(&self) -> Option<Instant> {
+    pub(crate) fn head_began(&self) -> Option<Instant> {
         self.at(self.head_began.load(Relaxed))
     }
 
-    pub(super) fn stalled(&self) -> Option<Instant> {
+    pub(crate) fn stalled(&self) -> Option<Instant> {
         self.at(self.stalled.load(Relaxed))
     }
 
-    pub(super) fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         self.ended.load(Relaxed)
     }
 
     /// Whether octets may still come that nobody will read.
-    pub(super) fn had_content(&self) -> bool {
+    pub(crate) fn had_content(&self) -> bool {
         self.content.load(Relaxed)
     }
 
@@ -117,14 +117,14 @@ impl Activity {
 
 /// A stream that notes its activity, and may begin with octets that were read before.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(crate) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
     before: Bytes,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self {
             stream,
             activity,
@@ -133,7 +133,7 @@ impl<S> Watched<S> {
     }
 
     /// Gives octets back, to be read again.
-    pub(super) fn rewind(mut self, before: Bytes) -> Self {
+    pub(crate) fn rewind(mut self, before: Bytes) -> Self {
         self.before = before;
         self
     }

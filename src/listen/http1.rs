@@ -1,0 +1,51 @@
+//! HTTP/1.1 connections of operators' listeners: bounded in time.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Of the head of a request, and with it of the idle time between two.
+    pub(crate) header: Duration,
+    /// After so long a connection ends with the answer in progress, so that none holds its place for ever.
+    pub(crate) age: Duration,
+    /// How long an answer in progress may still take when its connection is to end.
+    pub(crate) grace: Duration,
+}
+
+/// Serves a connection to its end. After `stop` it ends with the answer in progress.
+pub(crate) async fn serve_http1<S>(stream: S, router: Router, bounds: Bounds, stop: &CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(bounds.header)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = stop.cancelled() => None,
+        () = sleep(bounds.age) => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        timeout(bounds.grace, connection).await.unwrap_or(Ok(()))
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
