@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::listen::{self, Table};
+use crate::listen::{self, Places, Table};
 use crate::metrics::{EdgeMetrics, ListenerMetrics, Metrics};
 use connection::Protocols;
 use drain::Drain;
@@ -27,6 +27,7 @@ use tracing::warn;
 mod connection;
 mod drain;
 mod error;
+mod handshakes;
 mod limits;
 mod router;
 mod service;
@@ -133,7 +134,11 @@ impl Edge {
             max_connections: listen::connections_allowed(self.limits.max_connections),
             ..self.limits
         };
-        let table = Table::new(limits.max_connections);
+        let table = Table::new(Places {
+            total: limits.max_connections,
+            per_address: limits.connections_per_address,
+            memory: limits.connection_memory,
+        });
         let router = Arc::new(Router::new(catalog));
         let drain = Drain::new(limits.drain_timeout);
         let mut keepers = JoinSet::new();
@@ -148,7 +153,6 @@ impl Edge {
                 listener: listener.settings.address.to_string(),
                 hsts: listener.settings.hsts || listener.acceptor.is_some(),
                 drain: drain.clone(),
-                table: table.clone(),
             };
             let protocols = Protocols::new(
                 Arc::new(shared),

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{AdminState, router};
-use crate::listen::{self, Bounds, Handler, Place, Table, serve_http1};
+use crate::listen::{self, Bounds, Handler, Place, Places, Table, serve_http1};
 
 /// Bounds of the admin listener.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ async fn serve_within(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let stop = CancellationToken::new();
-    let table = Table::new(limits.connections);
+    let table = Table::new(Places::of(limits.connections));
     let handler = Arc::new(Admin {
         times: limits.times,
         app: router(state),
@@ -97,8 +97,7 @@ struct Admin {
 
 impl Handler<TcpStream> for Admin {
     async fn serve(self: Arc<Self>, stream: TcpStream, place: Place) {
-        serve_http1(stream, self.app.clone(), self.times, &self.stop).await;
-        drop(place);
+        serve_http1(stream, self.app.clone(), self.times, &place, &self.stop).await;
     }
 }
 

@@ -24,6 +24,14 @@ pub(super) fn read(root: &Mapping<'_>) -> Option<Limits> {
     };
     Some(Limits {
         max_connections: count("maxConnections", usual.max_connections, 1..=1_000_000)?,
+        connections_per_address: match limits
+            .read("connectionsPerAddress", |field| field.number(1..=1_000_000))
+        {
+            Setting::Given(number) => Some(usize::try_from(number).ok()?),
+            Setting::Absent => None,
+            Setting::Invalid => return None,
+        },
+        connection_memory: None,
         handshake_timeout: time("handshakeTimeout", usual.handshake_timeout, 120)?,
         header_timeout: time("headerTimeout", usual.header_timeout, 120)?,
         idle_timeout: time("idleTimeout", usual.idle_timeout, 3600)?,

@@ -122,6 +122,7 @@ pub(super) static LIMITS: Table = table(
     "limits",
     &[
         "maxConnections",
+        "connectionsPerAddress",
         "handshakeTimeout",
         "headerTimeout",
         "idleTimeout",

@@ -17,11 +17,11 @@ use super::tls::Tls;
 use super::{ControlSettings, ControlState, Socket, SocketError};
 use crate::clock::Clock;
 use crate::edge::EdgeError;
-use crate::listen::{self, Bounds, Handler, LogThrottle, Place, Table, serve_http1};
+use crate::listen::{self, Bounds, Handler, LogThrottle, Place, Places, Table, serve_http1};
 
 /// Open at the same time, on the socket and on the address each: strangers at the address do not keep anybody from the
 /// socket. The rest waits.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 64;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,7 +61,8 @@ impl Control {
 
     /// Serves until `stop`; then answers what is in progress and returns.
     pub async fn serve(self, state: ControlState, stop: CancellationToken) {
-        let (by_socket, by_address) = (Table::new(CONNECTIONS), Table::new(CONNECTIONS));
+        let places = Places::of(CONNECTIONS);
+        let (by_socket, by_address) = (Table::new(places), Table::new(places));
         let socket = async {
             if let Some(socket) = &self.socket {
                 let handler = Arc::new(OnSocket {
@@ -99,8 +100,7 @@ impl Handler<UnixStream> for OnSocket {
     async fn serve(self: Arc<Self>, stream: UnixStream, place: Place) {
         let uid = stream.peer_cred().ok().map(|peer| peer.uid());
         let router = router(self.state.clone(), Peer::of_user(uid));
-        serve_http1(stream, router, TIMES, &self.stop).await;
-        drop(place);
+        serve_http1(stream, router, TIMES, &place, &self.stop).await;
     }
 }
 
@@ -116,14 +116,15 @@ impl Handler<TcpStream> for OverTls {
     async fn serve(self: Arc<Self>, stream: TcpStream, place: Place) {
         match self.secured(stream).await {
             Ok(stream) => {
+                place.activity().handshake_done();
+                place.trust();
                 let certificates = stream.get_ref().1.peer_certificates();
                 let peer = Peer::of_certificate(certificates.and_then(|chain| chain.first()), place.peer());
                 let router = router(self.state.clone(), peer);
-                serve_http1(stream, router, TIMES, &self.stop).await;
+                serve_http1(stream, router, TIMES, &place, &self.stop).await;
             }
             Err(reason) => self.refused(place.peer(), &reason),
         }
-        drop(place);
     }
 }
 

@@ -1,30 +1,36 @@
 //! One connection, from its handshake to its end.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::Limits;
+use super::handshakes::Handshakes;
 use super::service::{Inline, Service, Shared};
-use super::tls::{Acceptor, failure};
-use super::watch::{Verdict, Watch};
-use crate::listen::{Activity, Handler, Place, Watched};
-use crate::metrics::{HandshakeFailure, ListenerMetrics, RefusedConnection};
+use super::tls::Acceptor;
+use crate::listen::{Cost, Handler, Place, Watched};
+use crate::metrics::{ListenerMetrics, RefusedConnection};
+use supervise::{End, supervise};
+use waiting::{Begun, Waiting};
 
-/// HTTP/2 without HTTP/1.1 before it (RFC 9113 section 3.3).
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+mod supervise;
+mod waiting;
 
 /// What we take, at the most and at the longest, of a client that is still sending when we are done with it.
 /// Closing at once would reset the connection, and the response might be lost with it.
-const LINGER: (u64, Duration) = (256 * 1024, Duration::from_secs(2));
+const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
+
+/// Bytes of TLS records that may wait for a client that does not read, beside what the kernel takes.
+const TLS_BUFFER: usize = 16 * 1024;
 
 /// What all connections of one listener are served by.
 #[derive(Debug)]
@@ -35,6 +41,14 @@ pub(super) struct Protocols {
     http2: http2::Builder<Inline>,
     tls: Option<Acceptor>,
     metrics: ListenerMetrics,
+    handshakes: Handshakes,
+}
+
+/// HTTP/2 without TLS begins without any negotiation (RFC 9113 section 3.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PriorKnowledge {
+    Possible,
+    No,
 }
 
 impl Protocols {
@@ -48,7 +62,7 @@ impl Protocols {
         http1
             // A client may end its side once it has asked.
             .half_close(true)
-            // `Supervised` watches over all times, with one timer a connection instead of one a request.
+            // `supervise` watches over all times, with one timer a connection instead of one a request.
             .header_read_timeout(None)
             .max_buf_size(limits.max_header_bytes.max(8192))
             .max_header_size(limits.max_header_bytes);
@@ -61,6 +75,7 @@ impl Protocols {
             .initial_connection_window_size(64 * 1024)
             .max_send_buf_size(64 * 1024);
         Self {
+            handshakes: Handshakes::of(metrics.clone(), shared.listener.clone()),
             shared,
             limits,
             http1,
@@ -70,178 +85,144 @@ impl Protocols {
         }
     }
 
-    async fn connection(&self, stream: TcpStream) {
+    async fn connection(&self, stream: TcpStream, place: &Place) {
         let Some(tls) = &self.tls else {
-            return self.plain(stream).await;
+            let stream = Watched::new(stream, place.activity().clone());
+            return self.http1(stream, PriorKnowledge::Possible, place).await;
         };
+        // Each stage is on the heap while it lasts: the handshake is large, and over soon.
+        let Some(stream) = Box::pin(self.handshake(tls, stream, place.peer())).await else {
+            return;
+        };
+        place.activity().handshake_done();
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Watched::new(stream, place.activity().clone());
+        if http2 {
+            Box::pin(self.http2(stream, place)).await;
+        } else {
+            self.http1(stream, PriorKnowledge::No, place).await;
+        }
+    }
+
+    /// The stream after its TLS handshake, if that succeeds.
+    async fn handshake(
+        &self,
+        tls: &Acceptor,
+        stream: TcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Option<Box<TlsStream<TcpStream>>> {
         let began = Instant::now();
-        let handshake = tls.0.accept(stream);
         let handshake = async {
-            tokio::select! {
-                done = timeout(self.limits.handshake_timeout, handshake) => done.ok(),
-                () = self.shared.drain.gives_up_on_silence_since(began) => None,
-            }
+            // Nothing is prepared for a client that says nothing.
+            stream.readable().await?;
+            tls.0.accept(stream).await
         };
-        match handshake.await {
-            Some(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                let activity = Activity::begin();
-                self.http2(Watched::new(stream, activity.clone()), activity).await;
+        let done = tokio::select! {
+            done = timeout(self.limits.handshake_timeout, handshake) => {
+                done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             }
-            Some(Ok(stream)) => {
-                let activity = Activity::begin();
-                let _ = self.http1(Watched::new(stream, activity.clone()), activity).await;
+            () = self.shared.drain.gives_up_on_silence_since(began) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match done {
+            Ok(mut stream) => {
+                stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+                Some(Box::new(stream))
             }
-            Some(Err(error)) => self.metrics.handshake_failed(failure::reason(&error)),
-            None => self.metrics.handshake_failed(HandshakeFailure::Timeout),
+            Err(error) => {
+                self.handshakes.failed(peer, &error);
+                None
+            }
         }
     }
 
-    async fn plain(&self, stream: TcpStream) {
-        let activity = Activity::begin();
-        let stream = Watched::new(stream, activity.clone());
-        if let Some(other) = self.http1(stream, activity.clone()).await {
-            self.http2(other, activity).await;
-        }
-    }
-
-    /// Serves HTTP/1. Gives the stream back if it turns out to be HTTP/2.
-    async fn http1<S>(&self, stream: Watched<S>, activity: Arc<Activity>) -> Option<Watched<S>>
+    /// Serves HTTP/1, and HTTP/2 where it begins with prior knowledge.
+    async fn http1<S>(&self, stream: Watched<S>, prior_knowledge: PriorKnowledge, place: &Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let mut waiting = Waiting::begin(stream, prior_knowledge == PriorKnowledge::Possible);
+        loop {
+            match supervise(pin!(&mut waiting), self, place).await {
+                End::Done(Begun::Http1) => {}
+                End::Done(Begun::Http2) => {
+                    return Box::pin(self.http2(waiting.into_stream(), place)).await;
+                }
+                End::Done(Begun::Closed) => return close(waiting.into_stream(), false).await,
+                End::TimedOut | End::Resting => return,
+            }
+            match Box::pin(self.requests(waiting.into_stream(), place)).await {
+                Some(resting) => waiting = resting,
+                None => return,
+            }
+        }
+    }
+
+    /// Answers requests until the connection ends or rests.
+    async fn requests<S>(&self, stream: Watched<S>, place: &Place) -> Option<Waiting<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        place.costs(Cost::Active);
+        let activity = place.activity();
         let service = Service::new(self.shared.clone(), activity.clone());
         let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
-        let failed = match self.supervise(Pin::new(&mut connection), &activity).await {
+        let end = supervise(std::pin::Pin::new(&mut connection), self, place).await;
+        let failed = match &end {
             End::TimedOut => return None,
+            End::Resting => false,
             End::Done(result) => result.is_err(),
         };
         let parts = connection.into_parts();
-        let mut stream = parts.io.into_inner();
-        if failed && parts.read_buf.starts_with(H2_PREFACE) {
-            return Some(stream.rewind(parts.read_buf));
+        let stream = parts.io.into_inner();
+        if let End::Resting = end {
+            place.costs(Cost::Idle);
+            return Some(Waiting::resume(stream, &parts.read_buf));
         }
         let unread = !activity.ended() && (failed || activity.had_content());
-        let close = async {
-            let _ = stream.shutdown().await;
-            if unread {
-                let _ = tokio::io::copy(&mut stream.take(LINGER.0), &mut tokio::io::sink()).await;
-            }
-        };
-        let _ = timeout(LINGER.1, close).await;
+        close(stream, unread).await;
         None
     }
 
-    async fn http2<S>(&self, stream: Watched<S>, activity: Arc<Activity>)
+    async fn http2<S>(&self, stream: Watched<S>, place: &Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        place.costs(Cost::Http2);
+        let activity = place.activity();
+        activity.speaks_http2();
         let service = Service::new(self.shared.clone(), activity.clone());
         let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
-        self.supervise(connection, &activity).await;
+        supervise(connection, self, place).await;
     }
+}
 
-    /// Drives a connection to its end, or until it has taken longer than allowed.
-    async fn supervise<C: Connection>(&self, mut connection: Pin<&mut C>, activity: &Activity) -> End {
-        let drain = &self.shared.drain;
-        let mut watch = Watch {
-            limits: &self.limits,
-            shared: &self.shared,
-            activity,
-            http2: C::HTTP_2,
-            goodbye: None,
-        };
-        let mut signal = pin!(drain.signal());
-        let mut timer = pin!(sleep_until(watch.first()));
-        let mut armed = false;
-        let mut draining = false;
-        poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(result) = connection.as_mut().poll_http(cx) {
-                    return Poll::Ready(End::Done(result));
-                }
-                // Both are polled only to be woken by them: at each wake-up of the connection it would take a lock.
-                if !armed {
-                    armed = true;
-                    let _ = (signal.as_mut().poll(cx), timer.as_mut().poll(cx));
-                }
-                if draining || !drain.began() {
-                    if !timer.is_elapsed() {
-                        return Poll::Pending;
-                    }
-                } else {
-                    draining = true;
-                }
-                let now = Instant::now();
-                match watch.verdict(now) {
-                    Verdict::Wait(until) => {
-                        timer.as_mut().reset(until);
-                        if timer.as_mut().poll(cx).is_pending() {
-                            return Poll::Pending;
-                        }
-                    }
-                    Verdict::Goodbye => {
-                        watch.goodbye = Some(now);
-                        connection.as_mut().goodbye();
-                    }
-                    Verdict::Drop => return Poll::Ready(End::TimedOut),
-                }
+/// Says that no more comes; `unread`: takes what the client is still sending.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: Watched<S>, unread: bool) {
+    let close = async {
+        let _ = stream.shutdown().await;
+        if unread {
+            let mut buffer = vec![0; 1024];
+            let mut left = LINGER.0;
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await
+                && left > 0
+            {
+                left = left.saturating_sub(count);
             }
-        })
-        .await
-    }
+        }
+    };
+    let _ = timeout(LINGER.1, close).await;
 }
 
 impl Handler<TcpStream> for Protocols {
     fn serve(self: Arc<Self>, stream: TcpStream, place: Place) -> impl Future<Output = ()> + Send + 'static {
         let open = self.metrics.accepted();
         async move {
-            self.connection(stream).await;
+            self.connection(stream, &place).await;
             drop((open, place));
         }
     }
 
     fn refused(&self, why: RefusedConnection) {
         self.metrics.refused(why);
-    }
-}
-
-enum End {
-    Done(hyper::Result<()>),
-    TimedOut,
-}
-
-/// An HTTP connection of either version.
-trait Connection {
-    const HTTP_2: bool;
-    fn poll_http(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
-    /// Answers what has been asked, then ends; at once if nothing was.
-    fn goodbye(self: Pin<&mut Self>);
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection
-    for http1::Connection<TokioIo<Watched<S>>, Service>
-{
-    const HTTP_2: bool = false;
-
-    fn poll_http(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.get_mut().poll_without_shutdown(cx)
-    }
-
-    fn goodbye(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
-    for http2::Connection<TokioIo<Watched<S>>, Service, Inline>
-{
-    const HTTP_2: bool = true;
-
-    fn poll_http(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.poll(cx)
-    }
-
-    fn goodbye(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
     }
 }

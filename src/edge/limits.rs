@@ -6,10 +6,15 @@ use std::time::Duration;
 /// since a verifier that is throttled fails a user's login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once, over all listeners. Further ones wait in the kernel's queue, and while any does,
-    /// connections in which nothing is asked are closed after 2 s.
+    /// Connections open at once, over all listeners. When 90 % are, a new one closes the longest idle connection of
+    /// the address that has most; where none is idle, further ones wait in the kernel's queue.
     /// At the start it is lowered to what the limit of open files allows.
     pub max_connections: usize,
+    /// Connections of one address (IPv6: of one /64 network) open at once; further ones are closed. `None` is no limit:
+    /// behind a balancer all clients may have one address.
+    pub connections_per_address: Option<usize>,
+    /// Bytes of memory that all connections may take; idle ones are closed before they take more. `None` is no limit.
+    pub connection_memory: Option<usize>,
     /// From the start of a TLS handshake to its end.
     pub handshake_timeout: Duration,
     /// From the first octet of a request to the end of its head; also how long a new connection may say nothing.
@@ -32,6 +37,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            connections_per_address: None,
+            connection_memory: None,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::drain::Drain;
 use super::router::{Body, Router};
-use crate::listen::{Activity, Table};
+use crate::listen::Activity;
 use crate::metrics::EdgeMetrics;
 
 /// What all connections of one listener share.
@@ -25,8 +25,6 @@ pub(super) struct Shared {
     pub(super) listener: String,
     pub(super) hsts: bool,
     pub(super) drain: Drain,
-    /// The places of all listeners of the edge.
-    pub(super) table: Table,
 }
 
 /// Answers the requests of one connection, each at once.

@@ -11,9 +11,6 @@ use crate::listen::Activity;
 /// How long a connection that was told to end may take.
 const ENDING: Duration = Duration::from_secs(5);
 
-/// How long a connection may say nothing, or be slow with a head, while others wait for its place.
-const CROWDED: Duration = Duration::from_secs(2);
-
 /// How often a connection is looked at: shorter than every time that may begin to count in between.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -23,6 +20,8 @@ pub(super) struct Watch<'c> {
     pub(super) shared: &'c Shared,
     pub(super) activity: &'c Activity,
     pub(super) http2: bool,
+    /// Whether it is told when nothing goes on.
+    pub(super) can_rest: bool,
     /// When it was told to end.
     pub(super) goodbye: Option<Instant>,
 }
@@ -36,12 +35,14 @@ pub(super) enum Verdict {
     Goodbye,
     /// End it.
     Drop,
+    /// Nothing goes on: its buffers are not needed.
+    Rest,
 }
 
 impl Watch<'_> {
     /// When to ask first.
-    pub(super) fn first(&self) -> Instant {
-        self.activity.began() + self.look()
+    pub(super) fn first(&self, now: Instant) -> Instant {
+        now + self.look()
     }
 
     fn look(&self) -> Duration {
@@ -62,6 +63,9 @@ impl Watch<'_> {
         if now >= until {
             return then;
         }
+        if self.can_rest && self.goodbye.is_none() && drain.ends().is_none() && self.activity.rests(now) {
+            return Verdict::Rest;
+        }
         let until = until.min(now + self.look());
         Verdict::Wait(drain.ends().map_or(until, |ends| until.min(ends)))
     }
@@ -74,18 +78,13 @@ impl Watch<'_> {
         if let Some(goodbye) = self.goodbye {
             return (goodbye + ENDING, Verdict::Drop);
         }
-        let at_most = if self.shared.table.is_full() {
-            CROWDED
-        } else {
-            Duration::MAX
-        };
         // HTTP/2 has frames that are not requests.
         if let Some(head_began) = activity.head_began().filter(|_| !self.http2) {
-            return (head_began + limits.header_timeout.min(at_most), Verdict::Drop);
+            return (head_began + limits.header_timeout, Verdict::Drop);
         }
         let quiet = match activity.last_request() {
-            Some(last) => last + limits.idle_timeout.min(at_most),
-            None => activity.began() + limits.header_timeout.min(at_most),
+            Some(last) => last + limits.idle_timeout,
+            None => activity.began() + limits.header_timeout,
         };
         let kept = self
             .shared

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::socket::{Socket, concerns_one_connection};
-use super::table::{Place, Table};
+use super::table::{Place, Refusal, Table};
 use super::throttle::LogThrottle;
 use crate::metrics::RefusedConnection;
 
@@ -45,6 +45,7 @@ pub(crate) async fn accept<S: Socket, H: Handler<S::Stream>>(
         table,
         handler,
         full: LogThrottle::default(),
+        crowd: LogThrottle::default(),
         failing: LogThrottle::default(),
     };
     acceptor.take_until(&socket, stop.cancelled()).await;
@@ -66,6 +67,7 @@ struct Acceptor<'t, H> {
     table: &'t Table,
     handler: Arc<H>,
     full: LogThrottle,
+    crowd: LogThrottle,
     failing: LogThrottle,
 }
 
@@ -107,8 +109,7 @@ impl<H> Acceptor<'_, H> {
     {
         debug!(peer = ?peer, listener = self.listener, "accepted");
         let place = match self.table.try_place(peer) {
-            Some(place) => place,
-            None => {
+            Err(Refusal::Full) => {
                 self.handler.refused(RefusedConnection::Limit);
                 if self.full.due().is_some() {
                     warn!(
@@ -118,8 +119,19 @@ impl<H> Acceptor<'_, H> {
                 }
                 self.table.place(peer).await
             }
+            place => place.ok(),
         };
-        let serving = Arc::clone(&self.handler).serve(stream, place);
-        self.table.spawn(serving);
+        let Some(place) = place else {
+            self.handler.refused(RefusedConnection::AddressLimit);
+            if self.crowd.due().is_some() {
+                warn!(
+                    peer = ?peer, listener = self.listener,
+                    "a connection was closed: its address has as many as limits.connectionsPerAddress allows"
+                );
+            }
+            return;
+        };
+        let serve = |place| Arc::clone(&self.handler).serve(stream, place);
+        self.table.spawn(place.hold(serve));
     }
 }

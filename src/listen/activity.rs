@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,11 +11,16 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+/// After so long a connection in which nothing goes on rests.
+const REST: Duration = Duration::from_millis(500);
+
 /// Times in nanoseconds since the connection began; 0 is never. The connection's own task reads and writes them,
 /// so no ordering is needed; they are atomic only because a connection may move between threads.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    began: Instant,
+    accepted: Instant,
+    /// When the client could begin to ask: after the TLS handshake.
+    began: AtomicU64,
     last_read: AtomicU64,
     /// When the first octet after the last request came: a head that is not whole yet.
     head_began: AtomicU64,
@@ -27,30 +32,79 @@ pub(crate) struct Activity {
     ended: AtomicBool,
     /// Whether a request came with content, which we never read.
     content: AtomicBool,
+    /// Frames are no beginning of a request.
+    http2: AtomicBool,
+    /// Requests that are being answered, where that takes time.
+    answering: AtomicUsize,
 }
 
 impl Activity {
     pub(crate) fn begin() -> Arc<Self> {
         Arc::new(Self {
-            began: Instant::now(),
+            accepted: Instant::now(),
+            began: AtomicU64::new(0),
             last_read: AtomicU64::new(0),
             head_began: AtomicU64::new(0),
             last_request: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             content: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            answering: AtomicUsize::new(0),
         })
+    }
+
+    /// The TLS handshake is done: the times of a connection begin to count.
+    pub(crate) fn handshake_done(&self) {
+        self.began.store(self.now(), Relaxed);
+    }
+
+    /// What comes are frames of HTTP/2.
+    pub(crate) fn speaks_http2(&self) {
+        self.http2.store(true, Relaxed);
+    }
+
+    /// The head of a request is there, and it is being answered until what is returned is dropped.
+    pub(crate) fn answering(self: &Arc<Self>) -> Answering {
+        self.answering.fetch_add(1, Relaxed);
+        self.head_began.store(0, Relaxed);
+        Answering(Arc::clone(self))
+    }
+
+    /// Since when the connection makes no progress that counts: bytes of a handshake, of a head or of HTTP/2 frames
+    /// alone are none. `None` while a request is being answered and its client reads.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        if let Some(stalled) = self.stalled() {
+            return Some(stalled);
+        }
+        if self.answering.load(Relaxed) > 0 {
+            return None;
+        }
+        let head = self.head_began().filter(|_| !self.http2.load(Relaxed));
+        Some(
+            head.or_else(|| self.last_request())
+                .unwrap_or_else(|| self.began()),
+        )
     }
 
     fn now(&self) -> u64 {
         // u64 holds 584 years of nanoseconds.
-        u64::try_from(self.began.elapsed().as_nanos())
+        u64::try_from(self.accepted.elapsed().as_nanos())
             .unwrap_or(u64::MAX)
             .max(1)
     }
 
     fn at(&self, nanos: u64) -> Option<Instant> {
-        (nanos > 0).then(|| self.began + Duration::from_nanos(nanos))
+        (nanos > 0).then(|| self.accepted + Duration::from_nanos(nanos))
+    }
+
+    /// Whether nothing has come or gone for a while, and nothing is under way but perhaps the head of a request.
+    pub(crate) fn rests(&self, now: Instant) -> bool {
+        let quiet = [&self.last_read, &self.last_request].into_iter().all(|last| {
+            let last = self.at(last.load(Relaxed));
+            last.is_none_or(|last| now.saturating_duration_since(last) >= REST)
+        });
+        quiet && self.stalled().is_none() && !self.ended() && !self.had_content()
     }
 
     /// A request was answered. Returns how long that took since its last octet was read.
@@ -65,7 +119,7 @@ impl Activity {
     }
 
     pub(crate) fn began(&self) -> Instant {
-        self.began
+        self.accepted + Duration::from_nanos(self.began.load(Relaxed))
     }
 
     pub(crate) fn last_request(&self) -> Option<Instant> {
@@ -115,6 +169,17 @@ impl Activity {
     }
 }
 
+/// A request that is being answered, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Answering(Arc<Activity>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.last_request.store(self.0.now(), Relaxed);
+        self.0.answering.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A stream that notes its activity, and may begin with octets that were read before.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
@@ -149,6 +214,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             let count = self.before.len().min(buf.remaining());
             buf.put_slice(&self.before[..count]);
             self.before.advance(count);
+            if self.before.is_empty() {
+                // Its buffer is not needed any more.
+                self.before = Bytes::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let filled = buf.filled().len();

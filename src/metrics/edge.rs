@@ -92,7 +92,8 @@ pub enum HandshakeFailure {
 }
 
 impl HandshakeFailure {
-    const ALL: [Self; 6] = [
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
         Self::Timeout,
         Self::Closed,
         Self::NotTls,
@@ -113,7 +114,8 @@ impl HandshakeFailure {
         }
     }
 
-    fn index(self) -> usize {
+    /// Its place in [`Self::ALL`].
+    pub fn index(self) -> usize {
         match self {
             Self::Timeout => 0,
             Self::Closed => 1,
@@ -130,6 +132,8 @@ impl HandshakeFailure {
 pub enum RefusedConnection {
     /// As many connections as allowed are open.
     Limit,
+    /// Its address has as many connections as it may.
+    AddressLimit,
     /// `accept` failed: out of file descriptors, say.
     AcceptError,
 }
@@ -212,6 +216,7 @@ impl EdgeMetrics {
             accepted: families.accepted.with_label_values(&[address]),
             open: families.open.with_label_values(&[address]),
             limit: families.refused.with_label_values(&[address, "limit"]),
+            address_limit: families.refused.with_label_values(&[address, "address_limit"]),
             accept_error: families.refused.with_label_values(&[address, "accept_error"]),
             tls: OnceLock::new(),
             address: address.to_owned(),
@@ -291,6 +296,7 @@ pub struct ListenerMetrics {
     accepted: IntCounter,
     open: IntGauge,
     limit: IntCounter,
+    address_limit: IntCounter,
     accept_error: IntCounter,
     tls: OnceLock<TlsMetrics>,
 }
@@ -316,6 +322,7 @@ impl ListenerMetrics {
     pub fn refused(&self, why: RefusedConnection) {
         match why {
             RefusedConnection::Limit => self.limit.inc(),
+            RefusedConnection::AddressLimit => self.address_limit.inc(),
             RefusedConnection::AcceptError => self.accept_error.inc(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod caching;
 mod certificates;
+mod crowd;
 mod documents;
 mod drain;
 mod encodings;

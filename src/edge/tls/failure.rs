@@ -21,6 +21,7 @@ pub(in crate::edge) fn reason(error: &io::Error) -> HandshakeFailure {
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe => HandshakeFailure::Closed,
+        io::ErrorKind::TimedOut => HandshakeFailure::Timeout,
         _ => HandshakeFailure::Other,
     }
 }
