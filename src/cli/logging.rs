@@ -11,6 +11,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+mod libraries;
+
 use super::Failure;
 use crate::clock::Clock;
 use crate::config::{self, LogFormat, Logging};
@@ -66,7 +68,11 @@ pub(super) fn start(logging: &Logging) -> Level {
             .boxed()
     };
     // In tests a subscriber may be there already.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(libraries::LibraryThrottle::default())
+        .with(lines)
+        .try_init();
     panic::set_hook(Box::new(log_panic));
     Level(handle)
 }
