@@ -29,6 +29,9 @@ mod waiting;
 /// Closing at once would reset the connection, and the response might be lost with it.
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 
+/// Bytes of the head of a request that are reckoned with in an idle connection.
+const SMALL: usize = 1024;
+
 /// Bytes of TLS records that may wait for a client that does not read, beside what the kernel takes.
 const TLS_BUFFER: usize = 16 * 1024;
 
@@ -175,7 +178,10 @@ impl Protocols {
         let parts = connection.into_parts();
         let stream = parts.io.into_inner();
         if let End::Resting = end {
-            place.costs(Cost::Idle);
+            // Half a head is kept as it is.
+            if parts.read_buf.len() < SMALL {
+                place.costs(Cost::Idle);
+            }
             return Some(Waiting::resume(stream, &parts.read_buf));
         }
         let unread = !activity.ended() && (failed || activity.had_content());
