@@ -7,6 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -18,9 +19,20 @@ use crate::publication::{IssuerUrl, JwksUri, Place, Publication, bare_host, plac
 #[derive(Debug, Default)]
 pub struct Slot {
     current: ArcSwapOption<Publication>,
+    requests: AtomicU64,
 }
 
 impl Slot {
+    /// A request for one of its documents came.
+    pub fn requested(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests for its documents came.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// A slot without a publication: requests get 503.
     pub fn new() -> Self {
         Self::default()

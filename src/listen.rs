@@ -4,14 +4,17 @@
 
 mod accept;
 mod activity;
+mod capacity;
 mod files;
 mod http1;
+mod memory;
 mod socket;
 mod table;
 mod throttle;
 
 pub(crate) use accept::{Handler, accept};
 pub(crate) use activity::{Activity, Watched};
+pub(crate) use capacity::Capacity;
 pub(crate) use files::connections_allowed;
 pub(crate) use http1::{Bounds, serve_http1};
 pub(crate) use socket::bind;

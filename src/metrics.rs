@@ -16,6 +16,7 @@ mod family;
 mod issuer;
 mod process;
 mod register;
+mod requests;
 mod rotation;
 mod rows;
 mod store;

@@ -1,5 +1,6 @@
 //! `serve`: publishes until it is told to stop.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -77,13 +78,11 @@ async fn serve(
     let clock = Clock::system();
     let metrics = Metrics::new(clock.now());
     metrics.show_issuers(settings.issuer_rows);
-    let edge = Edge::bind(
-        &settings.listeners_to_open(),
-        settings.limits.clone(),
-        &metrics,
-        &clock,
-    )
-    .map_err(cannot_listen)?;
+    let (limits, capacity, doubt) = settings
+        .limits
+        .clone()
+        .fitted(Path::new("/"), settings.issuers.len());
+    let edge = Edge::bind(&settings.listeners_to_open(), limits, &metrics, &clock).map_err(cannot_listen)?;
     let addresses = edge.addresses().map_err(Failure::failed)?;
     let admin_socket = admin::bind(settings.admin).map_err(Failure::failed)?;
     let mut control = Control::default();
@@ -111,6 +110,10 @@ async fn serve(
         started,
     };
     announce(&asked, &settings, &addresses, &admin_socket);
+    tracing::info!("{capacity}");
+    if let Some(doubt) = doubt {
+        tracing::warn!("{doubt}");
+    }
     if let Some(address) = control_address {
         tracing::info!(%address, "listening on {address} for commands over mutual TLS");
     }

@@ -23,6 +23,7 @@ pub(super) fn read(root: &Mapping<'_>) -> Option<Limits> {
         usize::try_from(number).ok()
     };
     Some(Limits {
+        is_max_given: limits.get("maxConnections").is_some(),
         max_connections: count("maxConnections", usual.max_connections, 1..=1_000_000)?,
         connections_per_address: match limits
             .read("connectionsPerAddress", |field| field.number(1..=1_000_000))

@@ -1,6 +1,9 @@
 //! What one client may take of the service.
 
+use std::path::Path;
 use std::time::Duration;
+
+use crate::listen::Capacity;
 
 /// Bounds of connections and requests. Overload is met by these: the documents are never answered 429,
 /// since a verifier that is throttled fails a user's login.
@@ -10,6 +13,8 @@ pub struct Limits {
     /// the address that has most; where none is idle, further ones wait in the kernel's queue.
     /// At the start it is lowered to what the limit of open files allows.
     pub max_connections: usize,
+    /// Whether that number was configured. The default gives way to the memory limit.
+    pub is_max_given: bool,
     /// Connections of one address (IPv6: of one /64 network) open at once; further ones are closed. `None` is no limit:
     /// behind a balancer all clients may have one address.
     pub connections_per_address: Option<usize>,
@@ -33,10 +38,26 @@ pub struct Limits {
     pub max_streams: u32,
 }
 
+impl Limits {
+    /// For a machine (its root folder is `/`, except in tests) and so many issuers: by its memory and open files.
+    /// Tells what was decided, and what may be wrong with it.
+    pub fn fitted(self, root: &Path, issuers: usize) -> (Self, String, Option<String>) {
+        let given = self.is_max_given.then_some(self.max_connections);
+        let capacity = Capacity::decide(root, given, issuers);
+        let limits = Self {
+            max_connections: capacity.connections,
+            connection_memory: capacity.memory,
+            ..self
+        };
+        (limits, capacity.to_string(), capacity.warning())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            is_max_given: false,
             connections_per_address: None,
             connection_memory: None,
             handshake_timeout: Duration::from_secs(10),

@@ -80,6 +80,7 @@ impl Router {
         let Some(found) = self.find(request, host) else {
             return refuse(Refusal::NotFound, Endpoint::Other);
         };
+        found.route.slot.requested();
         let endpoint = match found.endpoint {
             catalog::Endpoint::Discovery => Endpoint::Discovery,
             catalog::Endpoint::OauthAuthorizationServer => Endpoint::OauthAuthorizationServer,

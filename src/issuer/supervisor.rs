@@ -159,6 +159,11 @@ impl Issuers {
 
     fn run(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>, handover: Handover) -> Running {
         let issuer = settings.profile.issuer.as_str();
+        let counted = Arc::clone(&slot);
+        self.shared
+            .metrics
+            .issuer(issuer)
+            .requested(move || counted.requests());
         let (window, inbox) = Window::open(issuer, self.shared.stores.replica(issuer));
         let parts = Parts {
             settings: Arc::clone(&settings),

@@ -121,6 +121,11 @@ impl IssuerMetrics {
         locked(&self.state).store = Some(Ask(Arc::new(ask)));
     }
 
+    /// How many requests for its documents came.
+    pub fn requested(&self, requests: impl Fn() -> u64 + Send + Sync + 'static) {
+        locked(&self.state).requests = Some(Requests(Arc::new(requests)));
+    }
+
     /// The issuer is gone: its rows are no longer exported, whatever is still counted here.
     pub fn removed(&self) {
         let mut all = locked(&self.all.0);
@@ -147,6 +152,17 @@ pub(super) struct State {
     pub(super) published: Option<Published>,
     pub(super) rotation: Option<RotationState>,
     pub(super) store: Option<Ask>,
+    pub(super) requests: Option<Requests>,
+}
+
+/// Where the requests of an issuer are counted.
+#[derive(Clone)]
+pub(super) struct Requests(pub(super) Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl std::fmt::Debug for Requests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Requests")
+    }
 }
 
 #[derive(Debug, Default)]

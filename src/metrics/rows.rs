@@ -5,6 +5,7 @@ use prometheus::proto::MetricFamily;
 use super::family::{Family, count, flag};
 use super::issuer::{DocumentRow, Issuers, Published, SourceState, State};
 use super::register::seconds;
+use super::requests::Requests;
 use super::rotation::RotationRows;
 use super::store::{Ask, StoreRows, StoreState};
 use super::totals::Totals;
@@ -17,7 +18,7 @@ pub(super) const KEYS_THAT_ALL_VERIFIERS_READ: usize = 10;
 const KEY_ROWS: usize = 100;
 
 /// Up to so many issuers all have rows where nothing else is configured; of more those in trouble, at most this many.
-const ISSUERS_WITH_ROWS: usize = 500;
+pub(super) const ISSUERS_WITH_ROWS: usize = 500;
 
 /// Which issuers have rows of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,9 +43,11 @@ pub(super) fn families(issuers: &Issuers, shown: IssuerRows) -> impl Iterator<It
     };
     let (mut rows, mut totals) = (Rows::new(), Totals::default());
     let mut troubled_shown = 0;
+    let mut requests = Requests::default();
     issuers.for_each(|issuer, state| {
         let store = state.store.as_ref().map(|Ask(ask)| ask());
         let is_troubled = totals.count(state, store.as_ref());
+        requests.add(issuer, state);
         let has_rows = match shown {
             IssuerRows::All | IssuerRows::Auto => true,
             IssuerRows::None => false,
@@ -57,7 +60,9 @@ pub(super) fn families(issuers: &Issuers, shown: IssuerRows) -> impl Iterator<It
             totals.without_rows += 1;
         }
     });
-    rows.into_families().chain(totals.into_families())
+    rows.into_families()
+        .chain(totals.into_families())
+        .chain(requests.into_family())
 }
 
 struct Rows {

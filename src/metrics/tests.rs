@@ -112,6 +112,7 @@ fn everything() -> Metrics {
     issuer.quarantined([("weak_rsa", 1)].into());
     publish(&issuer, &key_set([listed(key("a", 1)), retained(key("b", 2))]), 1);
     issuer.rotation(rotation_of(&["a b", "b"], at(1)));
+    issuer.requested(|| 3);
     issuer.kept(|| StoreState {
         is_durable: Some(true),
         shared: Some(SharedStoreState {
@@ -576,4 +577,24 @@ fn which_issuers_have_rows_is_configuration() {
     }
     let few = fleet(500, 0).render().unwrap();
     assert_eq!(rows(&few, "oidc_issuer_published").len(), 500);
+}
+
+#[test]
+fn requests_are_counted_by_issuer_for_a_bounded_number_of_issuers() {
+    let metrics = Metrics::new(at(0));
+    for n in 0..503_u64 {
+        metrics
+            .issuer(&format!("https://a.example/{n:03}"))
+            .requested(move || n);
+    }
+    let text = metrics.render().unwrap();
+    let rows = rows(&text, "oidc_issuer_issuer_requests_total");
+    assert_eq!(rows.len(), 501);
+    for line in [
+        "oidc_issuer_issuer_requests_total{issuer=\"https://a.example/007\"} 7\n",
+        "oidc_issuer_issuer_requests_total{issuer=\"https://a.example/499\"} 499\n",
+        "oidc_issuer_issuer_requests_total{issuer=\"other\"} 1503\n",
+    ] {
+        assert!(text.contains(line), "{line}");
+    }
 }

@@ -62,7 +62,10 @@ mod tests {
 
     #[test]
     fn a_warning_of_a_library_that_repeats_is_logged_once_a_minute_and_ours_each_time() {
-        assert_eq!(lines(|| tracing::warn!(target: "h2::proto::streams::recv", "reset")), 1);
+        assert_eq!(
+            lines(|| tracing::warn!(target: "h2::proto::streams::recv", "reset")),
+            1
+        );
         assert_eq!(
             lines(|| {
                 tracing::warn!(target: "h2::proto", "one");
