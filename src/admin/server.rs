@@ -194,6 +194,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn hundreds_of_silent_connections_do_not_keep_a_probe_waiting() {
+        let limits = Limits {
+            connections: 16,
+            times: Bounds {
+                header: Duration::from_mins(5),
+                ..LIMITS.times
+            },
+        };
+        let (listener, address) = loopback();
+        tokio::spawn(serve_within(limits, listener, state(), pending()));
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        probe
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(read_to_end(&mut probe).await.starts_with("HTTP/1.1 200 OK"));
+        drop(silent);
+    }
+
+    #[tokio::test]
     async fn an_old_connection_is_closed_between_two_answers() {
         let limits = Limits {
             times: Bounds {

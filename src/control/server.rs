@@ -131,13 +131,16 @@ impl Handler<TcpStream> for OverTls {
 impl OverTls {
     /// The connection of someone with a certificate of the configured CA; or why it is none.
     async fn secured(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        let tls = Arc::clone(&self.tls);
-        let acceptor = tokio::task::spawn_blocking(move || tls.acceptor()).await;
-        let acceptor = acceptor.map_err(|error| error.to_string())?;
-        match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(accepted) => accepted.map_err(|error| error.to_string()),
-            Err(_) => Err("no TLS handshake in time".to_owned()),
-        }
+        let handshake = async {
+            // The files are not read for a client that says nothing.
+            stream.readable().await.map_err(|error| error.to_string())?;
+            let tls = Arc::clone(&self.tls);
+            let acceptor = tokio::task::spawn_blocking(move || tls.acceptor()).await;
+            let acceptor = acceptor.map_err(|error| error.to_string())?;
+            acceptor.accept(stream).await.map_err(|error| error.to_string())
+        };
+        let done = timeout(HANDSHAKE_TIMEOUT, handshake).await;
+        done.unwrap_or_else(|_| Err("no TLS handshake in time".to_owned()))
     }
 
     /// Anyone who reaches the address can fail a handshake.

@@ -62,3 +62,66 @@ impl Handshakes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    struct Text(String);
+
+    impl Visit for Text {
+        fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
+            let _ = write!(self.0, "{value:?} ");
+        }
+    }
+
+    impl<S: Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            if *event.metadata().level() <= tracing::Level::INFO {
+                let mut text = Text(String::new());
+                event.record(&mut text);
+                self.0.lock().unwrap().push(text.0);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_handshakes_are_logged_with_peer_and_reason_once_a_minute_for_each_reason() {
+        let metrics = Metrics::new(jiff::Timestamp::UNIX_EPOCH).listener("[::]:8443");
+        let handshakes = Handshakes::of(metrics, "[::]:8443".to_owned());
+        let lines = Lines::default();
+        let logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+        let peer = Some(([192, 0, 2, 7], 40_000).into());
+        let untrusted = io::Error::other(rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA));
+        for _ in 0..100 {
+            handshakes.failed(peer, &io::ErrorKind::ConnectionReset.into());
+            handshakes.failed(peer, &untrusted);
+        }
+        tokio::time::advance(std::time::Duration::from_mins(1)).await;
+        handshakes.failed(peer, &untrusted);
+        drop(logging);
+        let lines = lines.0.lock().unwrap();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(
+            lines.iter().all(|line| line.contains("192.0.2.7:40000")),
+            "{lines:?}"
+        );
+        assert!(
+            lines[0].contains("closed") && lines[1].contains("UnknownCA"),
+            "{lines:?}"
+        );
+        assert!(lines[2].contains("99 others"), "{lines:?}");
+    }
+}

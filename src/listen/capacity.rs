@@ -77,12 +77,12 @@ fn decide(limit: Option<u64>, given: Option<usize>, issuers: usize) -> Capacity 
         let left = limit.saturating_sub(BASE).saturating_sub(issuers);
         left.max(LEAST as u64 * PLACE)
     });
-    let memory = left.map(|left| usize::try_from(left).unwrap_or(usize::MAX));
-    let (connections, reason) = match (given, limit, memory) {
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let memory = left.map(number);
+    let fitting = left.map(|left| number(left / PLACE));
+    let (connections, reason) = match (given, limit, fitting) {
         (Some(given), ..) => (given, Reason::Given),
-        (None, Some(limit), Some(memory)) if ((memory as u64) / PLACE) < MOST as u64 => {
-            (memory / (PLACE as usize), Reason::Memory(limit))
-        }
+        (None, Some(limit), Some(fitting)) if fitting < MOST => (fitting, Reason::Memory(limit)),
         _ => (MOST, Reason::Default),
     };
     Capacity {
@@ -112,21 +112,17 @@ impl fmt::Display for Capacity {
 mod tests {
     use super::*;
 
-    const fn mib(count: u64) -> Option<u64> {
-        Some(count * MIB)
-    }
-
     #[test]
     fn without_a_configured_number_connections_fit_into_the_memory_limit() {
         for (limit, issuers, connections) in [
             (None, 1, 10_000),
-            (mib(1024), 1, 10_000),
-            (mib(128), 0, 5120),
-            (mib(128), 1, 5119),
-            (mib(128), 1000, 4745),
-            (mib(64), 0, 1024),
-            (mib(48), 0, LEAST),
-            (mib(16), 100_000, LEAST),
+            (Some(1024 * MIB), 1, 10_000),
+            (Some(128 * MIB), 0, 5120),
+            (Some(128 * MIB), 1, 5119),
+            (Some(128 * MIB), 1000, 4745),
+            (Some(64 * MIB), 0, 1024),
+            (Some(48 * MIB), 0, LEAST),
+            (Some(16 * MIB), 100_000, LEAST),
         ] {
             assert_eq!(
                 decide(limit, None, issuers).connections,
@@ -138,15 +134,15 @@ mod tests {
 
     #[test]
     fn a_configured_number_wins_and_what_does_not_fit_is_told() {
-        let decided = decide(mib(128), Some(10_000), 1);
+        let decided = decide(Some(128 * MIB), Some(10_000), 1);
         assert_eq!(decided.connections, 10_000);
         let warning = decided.warning().unwrap();
         assert!(
             warning.starts_with("10000 connections need 157 MiB, but the memory limit leaves 79 MiB"),
             "{warning}"
         );
-        assert_eq!(decide(mib(128), Some(5000), 1).warning(), None);
-        assert_eq!(decide(mib(128), None, 1).warning(), None);
+        assert_eq!(decide(Some(128 * MIB), Some(5000), 1).warning(), None);
+        assert_eq!(decide(Some(128 * MIB), None, 1).warning(), None);
         assert_eq!(decide(None, Some(1_000_000), 1).warning(), None);
     }
 
@@ -155,11 +151,11 @@ mod tests {
         let says = |limit, given| decide(limit, given, 0).to_string();
         assert_eq!(says(None, None), "at most 10000 connections at once: the default");
         assert_eq!(
-            says(mib(128), Some(9)),
+            says(Some(128 * MIB), Some(9)),
             "at most 9 connections at once: limits.maxConnections"
         );
         assert_eq!(
-            says(mib(128), None),
+            says(Some(128 * MIB), None),
             "at most 5120 connections at once: as many as fit into the memory limit of 128 MiB \
              (limits.maxConnections sets another number)"
         );

@@ -10,13 +10,13 @@ fn table(total: usize) -> Table {
     Table::new(Places::of(total))
 }
 
-/// The address of a client; each call is another port.
-fn peer(client: u8) -> Option<SocketAddr> {
-    Some(([192, 0, 2, client], 40_000).into())
+/// The address of a client.
+fn peer(client: u8) -> SocketAddr {
+    ([192, 0, 2, client], 40_000).into()
 }
 
 fn take(table: &Table, client: u8) -> Place {
-    table.try_place(peer(client)).expect("a place")
+    table.try_place(Some(peer(client))).expect("a place")
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,7 +57,7 @@ async fn a_connection_whose_request_is_being_answered_does_not_give_way() {
     let busy = [take(&table, 1), take(&table, 1)];
     let answering: Vec<_> = busy.iter().map(|place| place.activity().answering()).collect();
     advance(Duration::from_mins(1)).await;
-    assert_eq!(table.try_place(peer(2)).unwrap_err(), Refusal::Full);
+    assert_eq!(table.try_place(Some(peer(2))).unwrap_err(), Refusal::Full);
     drop(answering);
     advance(IDLE).await;
     let _new = take(&table, 2);
@@ -71,10 +71,10 @@ async fn who_waits_is_served_within_two_seconds_and_those_after_at_once_more() {
     let mut places = Vec::new();
     // As many silent connections as the kernel may hold, and one that asks.
     for _ in 0..200 {
-        places.push(table.place(peer(1)).await.unwrap());
+        places.push(table.place(Some(peer(1))).await.unwrap());
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    let asks = table.place(peer(2)).await.unwrap();
+    let asks = table.place(Some(peer(2))).await.unwrap();
     assert!(
         began.elapsed() < Duration::from_millis(2500),
         "{:?}",
@@ -82,7 +82,7 @@ async fn who_waits_is_served_within_two_seconds_and_those_after_at_once_more() {
     );
     // However many of one address come, the other keeps its place.
     for _ in 0..500 {
-        places.push(table.place(peer(1)).await.unwrap());
+        places.push(table.place(Some(peer(1))).await.unwrap());
     }
     assert!(!asks.is_lost());
 }
@@ -92,7 +92,7 @@ async fn a_connection_that_was_active_a_moment_ago_is_waited_for() {
     let table = table(1);
     let _active = take(&table, 1);
     let waited = Instant::now();
-    let _new = table.place(peer(1)).await.unwrap();
+    let _new = table.place(Some(peer(1))).await.unwrap();
     assert!(waited.elapsed() >= WAITED, "{:?}", waited.elapsed());
 }
 
@@ -118,7 +118,7 @@ async fn an_address_has_at_most_as_many_as_it_may() {
         ..Places::of(100)
     });
     let two = [take(&table, 1), take(&table, 1)];
-    assert_eq!(table.try_place(peer(1)).unwrap_err(), Refusal::Address);
+    assert_eq!(table.try_place(Some(peer(1))).unwrap_err(), Refusal::Address);
     let _other = take(&table, 2);
     drop(two);
     let _again = take(&table, 1);

@@ -69,7 +69,7 @@ impl OverTls {
             .await
     }
 
-    /// A connection with this much of a ClientHello.
+    /// A connection with this much of a `ClientHello`.
     async fn begun(&self, bytes: usize) -> TcpStream {
         let name = ServerName::try_from("localhost").unwrap();
         let mut client = ClientConnection::new(self.client(b"http/1.1"), name).unwrap();
@@ -81,11 +81,11 @@ impl OverTls {
     }
 
     async fn assert_healthy(&self) {
-        let answer = within(async {
+        let answer = within(Box::pin(async {
             let mut stream = self.connect(b"http/1.1").await.unwrap();
             stream.write_all(LAST).await.unwrap();
             read_to_end(&mut stream).await
-        });
+        }));
         let answer = answer.await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }
