@@ -13,7 +13,7 @@ use http::HeaderValue;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
-pub use self::discovery::RESERVED_MEMBERS;
+pub use self::discovery::{folded, reserved};
 pub use self::paths::{Endpoint, PathsCollide, Place, bare_host, collisions, places, same_host};
 pub use self::representation::{Document, Encoding, HSTS, Representation};
 pub use self::url::{IssuerUrl, JwksUri, UrlError};
@@ -29,7 +29,7 @@ pub struct Profile {
     pub jwks_uri: JwksUri,
     /// Algorithms announced before a key of theirs is published.
     pub announced: Vec<Algorithm>,
-    /// Further members of the discovery document, after the five; must name none of [`RESERVED_MEMBERS`].
+    /// Further members of the discovery document, after the five; none of which may be one of them in any spelling ([`reserved`]).
     pub extra: Map<String, Value>,
     /// `Content-Type` of the JWKS: `application/jwk-set+json`.
     pub jwks_content_type: HeaderValue,

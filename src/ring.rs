@@ -7,6 +7,7 @@ mod hearing;
 mod held;
 mod ledger;
 mod merge;
+mod naming;
 mod operator;
 mod pending;
 mod room;
@@ -28,6 +29,7 @@ pub use self::decisions::{Approval, ChangeId, Confirmed, Decision, DecisionId, R
 pub use self::document::{DecodeError, EntryFault, FORMAT, MAX_DOCUMENT};
 pub use self::hearing::Refused;
 pub use self::ledger::{Entry, Ledger, Presence};
+pub use self::naming::ANY_MATERIAL;
 pub use self::operator::{Denied, Imported};
 pub use self::pending::HeldChange;
 pub use self::rotation::Ring;

@@ -89,7 +89,8 @@ struct UnrevokeArgs {
 #[derive(Debug, Args)]
 struct ApproveArgs {
     /// The kid of the new key, `sha256:` and the beginning of its fingerprint, or the name of the change: as `keys list`
-    /// shows them. With --store the name of a change, or a kid as API servers make them
+    /// shows them. With --store the name of a change, the whole fingerprint, or a kid that is a hash, as API servers make
+    /// it. A name that fits several is refused
     // A kid is base64url as often as not, and begins with a hyphen then and now.
     #[arg(value_name = "KID|CHANGE", allow_hyphen_values = true)]
     name: String,
@@ -122,7 +123,8 @@ struct ImportArgs {
 
 #[derive(Debug, Args)]
 struct KeyArg {
-    /// The kid of the key; or `sha256:` and the beginning of its fingerprint, as `keys list --output json` shows it
+    /// The kid of the key; or `sha256:` and the beginning of its fingerprint, as `keys list --output json` shows it. A name
+    /// that fits several keys is refused
     #[arg(value_name = "KID", allow_hyphen_values = true)]
     key: String,
 }

@@ -2,9 +2,10 @@
 
 mod confirmation;
 mod lifetimes;
+mod members;
 
 use http::HeaderValue;
-use serde_json::{Map, Number, Value as Json};
+use serde_json::Map;
 
 use self::lifetimes::{Caches, Lifetimes};
 use super::fields::{Field, Mapping, Setting};
@@ -13,7 +14,7 @@ use super::sources::{self, Folders};
 use super::tree::{Node, Origin, Value};
 use crate::issuer::{IssuerSettings, IssuerSource};
 use crate::key::Algorithm;
-use crate::publication::{IssuerUrl, JwksUri, Profile, RESERVED_MEMBERS};
+use crate::publication::{IssuerUrl, JwksUri, Profile};
 use crate::ring::{Confirmation, NewKeys, Rules};
 
 const NEW_KEYS: [(&str, NewKeys); 2] = [("publish", NewKeys::Publish), ("approve", NewKeys::Approve)];
@@ -101,7 +102,7 @@ fn profile(issuer: &Mapping<'_>, caches: &Caches) -> Option<Profile> {
         field.text_map(|text| JwksUri::parse(text).map_err(|error| error.to_string()))
     });
     let announced = issuer.read("announcedAlgorithms", algorithms).or(Vec::new());
-    let extra = issuer.read("discovery", extra_members).or(Map::new());
+    let extra = issuer.read("discovery", members::read).or(Map::new());
     let content_type = issuer
         .read("jwksContentType", content_type)
         .or(HeaderValue::from_static("application/jwk-set+json"));
@@ -148,51 +149,4 @@ fn content_type(field: &Field<'_>) -> Setting<HeaderValue> {
                 format!("`{text}` is no media type: write application/jwk-set+json or application/json")
             })
     })
-}
-
-/// Where a member that the service writes itself comes from.
-fn comes_from(member: &str) -> &'static str {
-    match member {
-        "issuer" => "`issuer`",
-        "jwks_uri" => "`jwksUri`",
-        "id_token_signing_alg_values_supported" => "the published keys and `announcedAlgorithms`",
-        _ => "what Kubernetes does",
-    }
-}
-
-fn extra_members(field: &Field<'_>) -> Setting<Map<String, Json>> {
-    let Value::Map(entries) = &field.node.value else {
-        return field.refuse("should be a mapping of further members of the discovery document");
-    };
-    let mut members = Map::new();
-    for (name, node) in entries {
-        let place = super::problem::Place::of(format!("{}.{name}", field.place.path), node);
-        if RESERVED_MEMBERS.contains(&name.as_str()) {
-            let from = comes_from(name);
-            field.report.add(
-                &place,
-                format!("is a member that the service writes itself, from {from}: leave it out here"),
-            );
-        } else if members.insert(name.clone(), json(&node.value)).is_some() {
-            field.report.add(&place, "is given twice: keep one");
-        }
-    }
-    Setting::Given(members)
-}
-
-fn json(value: &Value) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(value) => Number::from_i128(*value).map_or(Json::Null, Json::Number),
-        Value::Float(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
-        Value::Text(text) => Json::String(text.clone()),
-        Value::List(items) => Json::Array(items.iter().map(|item| json(&item.value)).collect()),
-        Value::Map(entries) => {
-            let members = entries
-                .iter()
-                .map(|(name, node)| (name.clone(), json(&node.value)));
-            Json::Object(members.collect())
-        }
-    }
 }

@@ -229,13 +229,66 @@ fn members_of_discovery_that_the_service_writes_are_refused() {
         "from `jwksUri`",
     );
     let settings = taken(&issuer_with(
-        "  discovery: {claims_supported: [sub, iss], b: {c: 1.5}, d: true, e: ~}",
+        "  discovery: {claims_supported: [sub, iss], b: {c: 1.5}, d: true, e: 3}",
     ));
     let extra = serde_json::to_string(&settings.issuers[0].profile.extra).unwrap();
     assert_eq!(
         extra,
-        r#"{"claims_supported":["sub","iss"],"b":{"c":1.5},"d":true,"e":null}"#
+        r#"{"claims_supported":["sub","iss"],"b":{"c":1.5},"d":true,"e":3}"#
     );
+}
+
+#[test]
+fn members_of_discovery_that_a_reader_without_case_takes_for_reserved_ones_are_refused() {
+    for name in [
+        "Issuer",
+        "ISSUER",
+        "JWKS_URI",
+        "jw\u{212a}s_uri",
+        "i\u{17f}\u{17f}uer",
+        "Response_Types_Supported",
+        "subject_types_\u{17f}upported",
+        "ID_TOKEN_signing_alg_values_supported",
+    ] {
+        let yaml = issuer_with(&format!("  discovery: {{\"{name}\": x}}"));
+        assert_refused(&yaml, &format!("issuers[0].discovery.{name}"), "without case");
+    }
+}
+
+#[test]
+fn members_of_discovery_that_differ_only_by_case_are_refused_at_every_depth() {
+    for (discovery, path) in [
+        ("{claims_supported: [a], Claims_Supported: [b]}", "Claims_Supported"),
+        ("{a: {Stra\u{df}e: 1, STRASSE: 2}}", "a.STRASSE"),
+        ("{a: [{k: 1, \u{212a}: 2}]}", "a[0].\u{212a}"),
+    ] {
+        let yaml = issuer_with(&format!("  discovery: {discovery}"));
+        assert_refused(&yaml, &format!("issuers[0].discovery.{path}"), "only by case");
+    }
+}
+
+#[test]
+fn members_of_discovery_that_readers_stumble_over_are_refused() {
+    for (discovery, path, told) in [
+        ("{a: ~}", "a", "null"),
+        ("{a: null}", "a", "null"),
+        ("{a: {b: null}}", "a.b", "null"),
+        ("{a: []}", "a", "empty list"),
+        ("{a: [x, []]}", "a[1]", "empty list"),
+        ("{a: \"\"}", "a", "empty"),
+        ("{a_supported: [x, \"\"]}", "a_supported[1]", "empty"),
+        ("{\"\": x}", "", "no name"),
+        ("{token_endpoint: 5}", "token_endpoint", "should be a string"),
+        ("{op_policy_uri: [x]}", "op_policy_uri", "should be a string"),
+        ("{claims_supported: sub}", "claims_supported", "list of strings"),
+        ("{claims_supported: [1]}", "claims_supported", "list of strings"),
+    ] {
+        let yaml = issuer_with(&format!("  discovery: {discovery}"));
+        assert_refused(&yaml, &format!("issuers[0].discovery.{path}"), told);
+    }
+    taken(&issuer_with(
+        "  discovery: {token_endpoint: \"https://a.example/t\", claims_parameter_supported: false, scopes_supported: [openid]}",
+    ));
 }
 
 #[test]

@@ -196,6 +196,7 @@ impl From<&AskError> for Failed {
             AskError::WhichIssuer { .. } => "whichIssuer",
             AskError::Unavailable { .. } | AskError::Ledger { .. } => "unavailable",
             AskError::Denied(Denied::UnknownKey { .. }) => "unknownKey",
+            AskError::Denied(Denied::Ambiguous { .. }) => "ambiguous",
             AskError::Denied(Denied::LastKey { .. }) => "lastKey",
             AskError::Denied(Denied::NotRevoked { .. }) => "notRevoked",
             AskError::Denied(Denied::NothingHeld { .. }) => "nothingHeld",

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::key::{KeyId, Quarantined};
-use crate::ring::{Confirmation, Done, KeyView, Outcome, Standing, View};
+use crate::ring::{ANY_MATERIAL, Confirmation, Done, KeyView, Outcome, Standing, View};
 
 /// How the keys of an issuer stand, and what a command did to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,10 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Name {
-    /// Its kid.
+    /// Its kid. Empty where a fingerprint was approved, under whichever kid.
     pub kid: String,
-    /// SHA-256 of its `SubjectPublicKeyInfo` in hexadecimal: commands take `sha256:` and this, or its beginning.
+    /// SHA-256 of its `SubjectPublicKeyInfo` in hexadecimal: commands take `sha256:` and this, or its beginning. Empty
+    /// where a kid was approved, whichever key is listed under it first.
     pub sha256: String,
 }
 
@@ -215,6 +216,12 @@ impl Report {
 
 impl From<&KeyId> for Name {
     fn from(id: &KeyId) -> Self {
+        if id.spki_sha256 == ANY_MATERIAL {
+            return Self {
+                kid: id.kid.to_string(),
+                sha256: String::new(),
+            };
+        }
         let sha256 = id.spki_sha256.iter().fold(String::new(), |mut hex, octet| {
             let _ = write!(hex, "{octet:02x}");
             hex

@@ -247,14 +247,7 @@ impl Issuer {
         };
         let (issuer, source) = (self.name.as_str(), &*id.0);
         match (state.health.read(outcome, now), outcome) {
-            (Turn::Fails, Err(error)) if self.key_set.keys.is_empty() => tracing::error!(
-                issuer, source, %error,
-                "a source cannot be read, and nothing was published yet: both documents answer 503"
-            ),
-            (Turn::Fails, Err(error)) => tracing::warn!(
-                issuer, source, %error,
-                "a source cannot be read: what was published stays as it is"
-            ),
+            (Turn::Fails, Err(error)) => log_failure(issuer, source, error, &self.key_set),
             (Turn::Recovered { since, reads }, _) => {
                 tracing::info!(issuer, source, %since, failed_reads = reads, "a source can be read again");
             }
@@ -371,14 +364,46 @@ fn reading(order: Order, readings: mpsc::Sender<Box<Reading>>, is_first: bool) -
     })
 }
 
+/// What a failed read means depends on why it failed, and on why nothing is published if nothing is.
+fn log_failure(issuer: &str, source: &str, error: &ReadError, key_set: &KeySet) {
+    let is_revoked = matches!(error.cause(), Cause::AllRevoked { .. });
+    match (is_revoked, key_set.keys.is_empty(), key_set.withdrawn) {
+        (true, true, _) => tracing::error!(
+            issuer, source, %error,
+            "every listed key is revoked: both documents answer 503 until a source lists another key"
+        ),
+        (true, false, _) => tracing::warn!(
+            issuer, source, %error,
+            "a source lists revoked keys alone: what else is published stays as it is"
+        ),
+        (false, true, true) => tracing::error!(
+            issuer, source, %error,
+            "a source cannot be read, and the last published key was revoked: both documents answer 503 until a source \
+             lists another key"
+        ),
+        (false, true, false) => tracing::error!(
+            issuer, source, %error,
+            "a source cannot be read, and nothing was published yet: both documents answer 503"
+        ),
+        (false, false, _) => tracing::warn!(
+            issuer, source, %error,
+            "a source cannot be read: what was published stays as it is"
+        ),
+    }
+}
+
 fn refused_reading(SourceId(id): &SourceId, refused: &Refused) -> ReadError {
-    let count = match refused {
-        Refused::NothingPublishable { quarantined } => *quarantined,
-        _ => 0,
-    };
-    let cause = Cause::NothingPublishable {
-        count,
-        first: refused.to_string(),
+    let said = refused.to_string();
+    let cause = match refused {
+        Refused::AllRevoked { .. } => Cause::AllRevoked { said },
+        Refused::NothingPublishable { quarantined } => Cause::NothingPublishable {
+            count: *quarantined,
+            first: said,
+        },
+        _ => Cause::NothingPublishable {
+            count: 0,
+            first: said,
+        },
     };
     ReadError::new(Asked::Jwks, &**id, cause)
 }

@@ -33,3 +33,13 @@ pub(crate) fn key_with(kid: &str, material: u8, algorithm: Algorithm) -> PublicK
         jwk: Arc::from(jwk),
     }
 }
+
+/// An RSA key with any fingerprint.
+pub(crate) fn with_fingerprint(kid: &str, spki_sha256: [u8; 32]) -> PublicKey {
+    let key = key(kid, spki_sha256[0]);
+    let id = KeyId {
+        kid: kid.into(),
+        spki_sha256,
+    };
+    PublicKey { id, ..key }
+}

@@ -1,11 +1,15 @@
 //! One JWK (RFC 7517, RFC 7518 section 6): strict where readers differ, deaf to members it does not know.
 
+mod operations;
+
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, Engine};
 use base64::{DecodeError, alphabet};
 
+use self::operations::Operations;
 use super::json::{Kind, Reader, Text};
 use super::material::{Curve, Material};
 use super::{Algorithm, MemberFault, ParseError, PublicKey, Quarantined, Reason};
@@ -55,6 +59,7 @@ enum Member<'a> {
 struct Members<'a> {
     kty: Member<'a>,
     r#use: Member<'a>,
+    key_ops: Operations,
     alg: Member<'a>,
     kid: Member<'a>,
     crv: Member<'a>,
@@ -71,6 +76,11 @@ impl<'a> Members<'a> {
         let mut members = Self::default();
         let mut names = HashSet::new();
         reader.object(|reader, name| {
+            if name.decode().as_deref() == Some("key_ops") {
+                members.key_ops = Operations::read(reader)?;
+                members.note(name, &mut names);
+                return Ok(());
+            }
             let value = match reader.kind()? {
                 Kind::Text => Member::Text(reader.text()?),
                 Kind::Null => {
@@ -82,16 +92,20 @@ impl<'a> Members<'a> {
                     Member::Other(other)
                 }
             };
-            let Some(name) = name.decode() else {
-                return Ok(());
-            };
-            members.set(&name, value);
-            if let Some(twice) = names.replace(name) {
-                members.twice = Some(shown(&twice).unwrap_or("of a long name").to_owned());
+            if let Some(name) = name.decode() {
+                members.set(&name, value);
             }
+            members.note(name, &mut names);
             Ok(())
         })?;
         Ok(members)
+    }
+
+    /// A member that is given twice is noted.
+    fn note(&mut self, name: Text<'a>, names: &mut HashSet<Cow<'a, str>>) {
+        if let Some(twice) = name.decode().and_then(|name| names.replace(name)) {
+            self.twice = Some(shown(&twice).unwrap_or("of a long name").to_owned());
+        }
     }
 
     fn set(&mut self, name: &str, value: Member<'a>) {
@@ -177,10 +191,12 @@ impl<'a> Members<'a> {
             Some(found) => format!("\"{found}\""),
             None => "of an unknown name".to_owned(),
         };
-        match text("use", self.r#use)?.as_deref() {
+        let r#use = text("use", self.r#use)?;
+        match r#use.as_deref() {
             None | Some("sig") => {}
             Some(other) => return Err(Reason::Use { found: quoted(other) }),
         }
+        self.key_ops.check(r#use.is_some())?;
         match text("alg", self.alg)?.as_deref() {
             None => Ok(()),
             Some(alg) if alg == expected => Ok(()),
@@ -209,7 +225,7 @@ impl<'a> Members<'a> {
     }
 }
 
-fn text<'a>(member: &'static str, value: Member<'a>) -> Result<Option<std::borrow::Cow<'a, str>>, Reason> {
+fn text<'a>(member: &'static str, value: Member<'a>) -> Result<Option<Cow<'a, str>>, Reason> {
     let fault = match value {
         Member::Missing => return Ok(None),
         Member::Other(kind) => MemberFault::NotAString { found: kind.as_str() },

@@ -143,6 +143,18 @@ pub enum Reason {
         /// What the document says.
         found: String,
     },
+    /// A `key_ops` that does not allow verifying signatures (RFC 7517 section 4.3).
+    #[error("key_ops {found}: only keys for verifying signatures (\"verify\") are published")]
+    KeyOps {
+        /// What the document says, shortened.
+        found: String,
+    },
+    /// `use` says signatures and `key_ops` something else: readers differ in which one they follow.
+    #[error("use \"sig\" and key_ops {found} contradict each other: leave one of them out")]
+    UseAndKeyOps {
+        /// What `key_ops` says, shortened.
+        found: String,
+    },
     /// A `kid` that cannot be published.
     #[error("the kid {0}")]
     Kid(KidFault),
@@ -211,6 +223,7 @@ impl Reason {
             Self::Private { .. } => "private",
             Self::Algorithm { .. } => "algorithm",
             Self::Use { .. } => "use",
+            Self::KeyOps { .. } | Self::UseAndKeyOps { .. } => "key_ops",
             Self::Kid(_) => "kid",
             Self::NotAnObject { .. } => "not_an_object",
             Self::DuplicateMember { .. } => "duplicate_member",
@@ -293,6 +306,21 @@ pub enum MemberFault {
         /// What it is: `a number`.
         found: &'static str,
     },
+    /// Another JSON type.
+    #[error("is {found}, not an array of strings")]
+    NotAnArray {
+        /// What it is: `a string`.
+        found: &'static str,
+    },
+    /// An array with something else in it.
+    #[error("has {found} in it, where only strings are allowed")]
+    NotOnlyStrings {
+        /// What it is: `a number`.
+        found: &'static str,
+    },
+    /// An array that must have no value twice.
+    #[error("has a value twice")]
+    ValueTwice,
     /// Invalid UTF-8 or half a surrogate pair.
     #[error("is not Unicode text")]
     NotUnicode,

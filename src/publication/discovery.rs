@@ -9,13 +9,28 @@ use crate::key::Algorithm;
 use crate::ring::KeySet;
 
 /// The members of the discovery document that follow from the keys and the two URLs: not configurable.
-pub const RESERVED_MEMBERS: [&str; 5] = [
+const RESERVED_MEMBERS: [&str; 5] = [
     "issuer",
     "jwks_uri",
     "response_types_supported",
     "subject_types_supported",
     "id_token_signing_alg_values_supported",
 ];
+
+/// A member's name as readers compare it that match names without case: Go's `encoding/json` (which takes the Kelvin
+/// sign for a k, and U+017F for an s), Java and .NET libraries. Two names that fold to one are one member to them.
+pub fn folded(name: &str) -> String {
+    name.chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The member that the service writes itself and that some reader takes this one for.
+pub fn reserved(name: &str) -> Option<&'static str> {
+    let name = folded(name);
+    RESERVED_MEMBERS.into_iter().find(|reserved| *reserved == name)
+}
 
 /// Compact JSON: the five members in their order, then the configured ones in theirs.
 pub(super) fn write(profile: &Profile, key_set: &KeySet) -> Vec<u8> {
@@ -30,7 +45,7 @@ pub(super) fn write(profile: &Profile, key_set: &KeySet) -> Vec<u8> {
     let extra = profile
         .extra
         .iter()
-        .filter(|(name, _)| !RESERVED_MEMBERS.contains(&name.as_str()));
+        .filter(|(name, _)| reserved(name).is_none());
     let members = values
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -127,6 +142,9 @@ mod tests {
         profile
             .extra
             .insert("issuer".into(), json!("https://evil.example"));
+        profile
+            .extra
+            .insert("JWKS_URI".into(), json!("https://evil.example/jwks"));
         profile.extra.insert(
             "authorization_endpoint".into(),
             json!("https://oidc.example.com/none?a=1&b=2"),
@@ -142,5 +160,16 @@ mod tests {
             ),
             "{document}"
         );
+    }
+
+    #[test]
+    fn names_are_compared_as_readers_without_case_do() {
+        for name in ["issuer", "ISSUER", "i\u{17f}suer", "I\u{17f}\u{17f}uer"] {
+            assert_eq!(reserved(name), Some("issuer"), "{name}");
+        }
+        assert_eq!(reserved("jw\u{212a}s_uri"), Some("jwks_uri"));
+        for name in ["issuers", "issuer ", "jwks-uri", "jwksuri", ""] {
+            assert_eq!(reserved(name), None, "{name}");
+        }
     }
 }

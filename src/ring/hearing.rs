@@ -1,6 +1,6 @@
 //! What a reading counts for: each endpoint's listing is judged alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -27,12 +27,25 @@ pub enum Refused {
         /// How many entries of the listing cannot be used.
         quarantined: usize,
     },
+    /// Every key in it that could be published is revoked.
+    #[error("{}", all_revoked(*.revoked))]
+    AllRevoked {
+        /// How many.
+        revoked: usize,
+    },
     /// None of several endpoints could be read.
     #[error("none of its endpoints could be read; what was last read stays published")]
     Silent,
     /// The reading of a source that this ring does not have (any more).
     #[error("{} is not a source of this issuer", .0.0)]
     UnknownSource(SourceId),
+}
+
+fn all_revoked(revoked: usize) -> String {
+    match revoked {
+        1 => "the only key that it lists is revoked".to_owned(),
+        many => format!("all {many} keys that it lists are revoked"),
+    }
 }
 
 /// What a source is taken to have said.
@@ -83,9 +96,11 @@ impl Hearing<'_> {
         listing: &'l Listing,
     ) -> Heard<'l> {
         let parts = parts(listing);
+        let listed: BTreeSet<_> = parts.iter().flat_map(|part| &part.keys).map(|key| key.id()).collect();
         let (answered, silent) = (parts.len(), listing.endpoints.len().saturating_sub(parts.len()));
         let selection = Selection::of(self.ledger, self.rules, self.now);
         let is_first = selection.is_empty();
+        let all_revoked = listed.iter().all(|id| selection.revocation(id).is_some());
         let judged: Vec<_> = parts
             .into_iter()
             .map(|part| (judge(&part.keys, &selection), part))
@@ -129,6 +144,9 @@ impl Hearing<'_> {
         }
         heard.refused = match answered {
             0 => Some(Refused::Silent),
+            _ if nothing == answered && all_revoked && !listed.is_empty() => Some(Refused::AllRevoked {
+                revoked: listed.len(),
+            }),
             _ if nothing == answered => Some(Refused::NothingPublishable {
                 quarantined: heard.keys.len() + heard.useless.len() + listing.quarantined.len(),
             }),

@@ -1,32 +1,39 @@
 //! What an operator decides: revoke, unrevoke, approve, import.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use super::decisions::ChangeId;
 use super::held::{Held, shared_kids};
+use super::naming::{ANY_MATERIAL, Name, first_of, told};
 use super::selection::Selection;
 use super::{HeldChange, NewKeys, Ring};
 use crate::key::{KeyId, PublicKey, Quarantined, Reason};
-
-/// The fewest digits of a fingerprint that name a key.
-const MIN_DIGITS: usize = 8;
 
 /// Why a command was not carried out. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Denied {
     /// No key of this name is known.
-    #[error("no key {name:?} is known here{}{}", list(known), hint(name))]
+    #[error("no key {name:?} is known here{}{}", list(known), Name(name).hint())]
     UnknownKey {
         /// What was asked for.
         name: String,
         /// Every kid that is known: published, expired, revoked or held.
         known: Vec<String>,
+    },
+    /// The name fits several materials, or a key and a change.
+    #[error(
+        "{name:?} fits several, so nothing was done: {}. Name the key that is meant by its whole fingerprint, written as \
+         sha256=DIGITS (with = no kid can be meant), or a change as change=NAME",
+        first_of(candidates, "; ")
+    )]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// What it fits, each key with its kid and its whole fingerprint.
+        candidates: Vec<String>,
     },
     /// Nothing would be left to publish.
     #[error(
@@ -46,7 +53,7 @@ pub enum Denied {
     #[error(
         "nothing called {name:?} waits for an approval here; {}{}",
         waiting(held),
-        hint(name)
+        Name(name).hint()
     )]
     NothingHeld {
         /// What was asked for.
@@ -56,8 +63,9 @@ pub enum Denied {
     },
     /// Where nothing is heard, the name alone must say which key is meant.
     #[error(
-        "{name:?} does not say which key is meant: without a running service, name a change, or a kid that is the \
-         fingerprint of its key, as an API server makes it"
+        "{name:?} does not say which key is meant: without a running service, name a change, the whole fingerprint of the \
+         key (sha256: and 64 digits, as `oidc-issuer inspect` shows it), or a kid that is a hash of its key, as API servers \
+         make it"
     )]
     NoFingerprint {
         /// What was asked for.
@@ -86,8 +94,8 @@ pub struct Imported {
 
 impl Ring {
     /// Revokes the material of a key under every kid. `name` is a kid, or `sha256:` and at least eight hexadecimal
-    /// digits of the SHA-256 of its `SubjectPublicKeyInfo`. Of two materials under one kid the published one is meant.
-    /// Tells every known key that is hit.
+    /// digits of the SHA-256 of its `SubjectPublicKeyInfo`; one that fits several materials is refused. Tells every known
+    /// key that is hit.
     pub fn revoke(
         &mut self,
         name: &str,
@@ -97,11 +105,7 @@ impl Ring {
         now: Timestamp,
     ) -> Result<Vec<KeyId>, Denied> {
         let before = self.key_set(now);
-        let shown = before.keys.iter().map(|published| published.key.id());
-        let mut meant: Vec<_> = shown.filter(|id| is_meant(id, name)).cloned().collect();
-        if meant.is_empty() {
-            meant = self.find(name)?;
-        }
+        let meant = self.find(name)?;
         let mut trial = self.clone();
         for id in &meant {
             if !trial.ledger.revoked().contains_key(&id.spki_sha256) {
@@ -128,17 +132,9 @@ impl Ring {
     /// Takes back every revocation of a key's material that this ring has seen. Tells every known key that is hit.
     pub fn unrevoke(&mut self, name: &str, by: &str, now: Timestamp) -> Result<Vec<KeyId>, Denied> {
         self.settle(now);
-        let named = self
-            .ledger
-            .revocations
-            .in_force()
-            .map(|revocation| &revocation.about);
-        let mut meant: Vec<_> = named.filter(|id| is_meant(id, name)).cloned().collect();
-        if meant.is_empty() {
-            let revoked = self.ledger.revoked();
-            meant = self.find(name)?;
-            meant.retain(|id| revoked.contains_key(&id.spki_sha256));
-        }
+        let revoked = self.ledger.revoked();
+        let mut meant = self.find(name)?;
+        meant.retain(|id| revoked.contains_key(&id.spki_sha256));
         if meant.is_empty() {
             let kid = name.to_owned();
             return Err(Denied::NotRevoked { kid });
@@ -172,20 +168,30 @@ impl Ring {
             .filter(|held| held.reason == Reason::Unapproved)
             .map(|held| held.key.id().clone())
             .collect();
+        let name = Name(name);
         let changes: Vec<HeldChange> = self.pending.held().cloned().collect();
-        let ids =
-            |change: &HeldChange| -> Vec<_> { change.keys.iter().map(|key| key.id().clone()).collect() };
-        let approved = if let Some(held) = changes.iter().find(|held| held.change.as_str() == name) {
-            self.ledger.confirmations.add(held.change.clone(), now, by, why);
-            self.pending.confirm(|change| *change == held.change);
-            ids(held)
+        let (change, is_change) = name.change();
+        let change = changes.iter().find(|held| held.change.as_str() == change);
+        let meant: BTreeSet<_> = if is_change {
+            BTreeSet::new()
         } else {
-            let meant = unapproved.iter().filter(|id| is_meant(id, name));
-            meant.cloned().collect()
+            name.among(&self.known())?.into_iter().collect()
+        };
+        let approved: Vec<_> = match (change, meant.is_empty()) {
+            (Some(held), false) => {
+                let change = format!("the change {}", held.change.as_str());
+                return Err(name.ambiguous(meant.iter().map(told).chain([change])));
+            }
+            (Some(held), true) => {
+                self.ledger.confirmations.add(held.change.clone(), now, by, why);
+                self.pending.confirm(|change| *change == held.change);
+                held.keys.iter().map(|key| key.id().clone()).collect()
+            }
+            (None, _) => unapproved.iter().filter(|id| meant.contains(id)).cloned().collect(),
         };
         if approved.is_empty() {
-            let part = |held: &&HeldChange| ids(held).iter().any(|id| is_meant(id, name));
-            let name = name.to_owned();
+            let part = |held: &&HeldChange| held.keys.iter().any(|key| meant.contains(key.id()));
+            let name = name.0.to_owned();
             if let Some(held) = changes.iter().find(part) {
                 let change = held.change.as_str().to_owned();
                 return Err(Denied::PartOfChange { kid: name, change });
@@ -204,8 +210,9 @@ impl Ring {
         Ok(approved)
     }
 
-    /// Lets in what is heard elsewhere: a wholesale change by its name, or a key by a `kid` that is the fingerprint of its
-    /// material. Takes effect wherever it is heard. Tells the keys, as far as the name says which.
+    /// Lets in what is heard elsewhere: a wholesale change by its name, the material of a whole fingerprint, or whichever
+    /// key is the first under a `kid` that is a hash. Takes effect wherever it is heard. Tells the keys, as far as the
+    /// name says which.
     pub fn approve_unheard(
         &mut self,
         name: &str,
@@ -213,16 +220,24 @@ impl Ring {
         why: &str,
         now: Timestamp,
     ) -> Result<Vec<KeyId>, Denied> {
-        let approved = if let Some(change) = ChangeId::named(name) {
+        let name = Name(name);
+        let approved = if let Some(change) = ChangeId::named(name.change().0) {
             self.ledger.confirmations.add(change, now, by, why);
             Vec::new()
         } else {
-            let Some(spki_sha256) = fingerprint(name) else {
-                let name = name.to_owned();
+            let id = if let Some(spki_sha256) = name.fingerprint() {
+                // No key is without a kid: this stands for any.
+                let kid = "".into();
+                KeyId { kid, spki_sha256 }
+            } else if name.is_hash() {
+                KeyId {
+                    kid: name.0.into(),
+                    spki_sha256: ANY_MATERIAL,
+                }
+            } else {
+                let name = name.0.to_owned();
                 return Err(Denied::NoFingerprint { name });
             };
-            let kid = name.into();
-            let id = KeyId { kid, spki_sha256 };
             self.ledger.approvals.add(id.clone(), now, by, why);
             vec![id]
         };
@@ -258,7 +273,7 @@ impl Ring {
     /// The known keys of a name, or what else there is.
     fn find(&self, name: &str) -> Result<Vec<KeyId>, Denied> {
         let known = self.known();
-        let meant: Vec<_> = known.iter().filter(|id| is_meant(id, name)).cloned().collect();
+        let meant = Name(name).among(&known)?;
         if meant.is_empty() {
             let mut kids: Vec<_> = known.iter().map(|id| id.kid.to_string()).collect();
             kids.dedup();
@@ -279,55 +294,28 @@ impl Ring {
         hit.into_iter().collect()
     }
 
-    /// Every key that is published, was, or waits.
+    /// Every key that is published, was, waits, or is revoked.
     fn known(&self) -> BTreeSet<KeyId> {
         let entries = self.ledger.entries().map(|entry| entry.key.id());
         let listed = self.voices.listed().into_keys();
         let held = self.pending.held().flat_map(|held| &held.keys);
         let held = held.chain(self.useless.values().flatten()).map(PublicKey::id);
-        entries.chain(listed).chain(held).cloned().collect()
-    }
-}
-
-/// Whether a name is the kid of a key, or the beginning of its fingerprint.
-fn is_meant(id: &KeyId, name: &str) -> bool {
-    let is_fingerprint = |digits: &str| {
-        let hex = id.spki_sha256.iter().fold(String::new(), |mut hex, octet| {
-            let _ = write!(hex, "{octet:02x}");
-            hex
-        });
-        digits.len() >= MIN_DIGITS && hex.starts_with(&digits.to_ascii_lowercase())
-    };
-    *id.kid == *name || name.strip_prefix("sha256:").is_some_and(is_fingerprint)
-}
-
-/// What is wrong with a fingerprint that names no key, whatever keys there are.
-fn hint(name: &str) -> String {
-    match name.strip_prefix("sha256:") {
-        Some(digits)
-            if digits.len() < MIN_DIGITS || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) =>
-        {
-            format!(" (of a fingerprint at least {MIN_DIGITS} hexadecimal digits are needed)")
-        }
-        _ => String::new(),
+        let revoked = self.ledger.revocations.in_force();
+        let revoked = revoked.map(|revocation| &revocation.about);
+        entries.chain(listed).chain(held).chain(revoked).cloned().collect()
     }
 }
 
 fn waiting(names: &[String]) -> String {
     match names {
         [] => "nothing waits".to_owned(),
-        names => format!("there is: {}", names.join(", ")),
+        names => format!("there is: {}", first_of(names, ", ")),
     }
 }
 
 fn list(names: &[String]) -> String {
     match names {
         [] => ", nor any other".to_owned(),
-        names => format!("; there is: {}", names.join(", ")),
+        names => format!("; there is: {}", first_of(names, ", ")),
     }
-}
-
-/// The SHA-256 of a key's `SubjectPublicKeyInfo`, where its `kid` is that (kubernetes `pkg/serviceaccount/jwt.go`).
-fn fingerprint(kid: &str) -> Option<[u8; 32]> {
-    URL_SAFE_NO_PAD.decode(kid).ok()?.try_into().ok()
 }

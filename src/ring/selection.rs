@@ -1,7 +1,7 @@
 //! Which entries of a ledger are published at a time: what has run out, who holds a kid, what there is room for.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +10,8 @@ use super::decisions::Revocation;
 use super::held::{Held, quarantine, reason_of};
 use super::ledger::later;
 use super::room::{ENVELOPE, in_document};
-use super::vacancies::Vacancies;
+use super::naming::ANY_MATERIAL;
+use super::vacancies::{Allowed, Vacancies};
 use super::{Entry, HeldChange, KeySet, KeyState, Ledger, NewKeys, PublishedKey, Rules};
 use crate::key::{Algorithm, KeyId, PublicKey};
 
@@ -161,10 +162,17 @@ impl<'a> Selection<'a> {
     /// Room for those who wait.
     pub(super) fn vacancies(&self) -> Vacancies {
         let asks = self.rules.new_keys == NewKeys::Approve && !self.is_empty();
-        let known = || {
-            let approved = self.ledger.approvals.in_force().map(|approval| &approval.about);
-            let published = self.ledger.entries().map(|entry| entry.key.id());
-            published.chain(approved).cloned().collect()
+        let allowed = || {
+            let approved = || self.ledger.approvals.in_force().map(|approval| &approval.about);
+            let entries = || self.ledger.entries().map(|entry| entry.key.id());
+            let taken: BTreeSet<_> = entries().map(|id| &id.kid).collect();
+            let kids = approved().filter(|id| id.spki_sha256 == ANY_MATERIAL);
+            let materials = approved().filter(|id| id.kid.is_empty());
+            Allowed {
+                keys: entries().chain(approved()).cloned().collect(),
+                materials: materials.map(|id| id.spki_sha256).collect(),
+                kids: kids.map(|id| &id.kid).filter(|kid| !taken.contains(kid)).cloned().collect(),
+            }
         };
         Vacancies {
             rules: self.rules.clone(),
@@ -180,7 +188,7 @@ impl<'a> Selection<'a> {
                 .iter()
                 .map(|(material, revocation)| (**material, reason_of(revocation)))
                 .collect(),
-            allowed: asks.then(known),
+            allowed: asks.then(allowed),
         }
     }
 

@@ -3,6 +3,7 @@ mod laws;
 mod ledgers;
 mod limits;
 mod model;
+mod naming;
 mod operator;
 mod replicas;
 mod story;

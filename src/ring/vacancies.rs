@@ -23,7 +23,24 @@ pub(super) struct Vacancies {
     /// The materials that are revoked.
     pub(super) revoked: BTreeMap<[u8; 32], Reason>,
     /// Who may enter, where others need an approval.
-    pub(super) allowed: Option<BTreeSet<KeyId>>,
+    pub(super) allowed: Option<Allowed>,
+}
+
+/// Which keys need no approval any more.
+#[derive(Clone, Debug)]
+pub(super) struct Allowed {
+    /// Those that were approved, or published before.
+    pub(super) keys: BTreeSet<KeyId>,
+    /// The materials that were approved before they were heard, under whichever kid.
+    pub(super) materials: BTreeSet<[u8; 32]>,
+    /// The kids that were approved before they were heard, and that no key has had yet.
+    pub(super) kids: BTreeSet<Arc<str>>,
+}
+
+impl Allowed {
+    fn has(&self, id: &KeyId) -> bool {
+        self.keys.contains(id) || self.materials.contains(&id.spki_sha256) || self.kids.contains(&id.kid)
+    }
 }
 
 impl Vacancies {
@@ -81,7 +98,7 @@ impl Vacancies {
         if self
             .allowed
             .as_ref()
-            .is_some_and(|allowed| !allowed.contains(key.id()))
+            .is_some_and(|allowed| !allowed.has(key.id()))
         {
             return Some(Reason::Unapproved);
         }

@@ -285,6 +285,13 @@ pub enum Cause {
         first: String,
     },
 
+    /// Keys, all of which an operator revoked.
+    #[error("{said}")]
+    AllRevoked {
+        /// How many there are.
+        said: String,
+    },
+
     /// The source is the cluster of another issuer.
     #[error("it names another issuer: {named:?} instead of {ours:?}")]
     OtherIssuer {
@@ -352,6 +359,7 @@ impl Cause {
             | Self::NotJson { .. }
             | Self::Parse(_) => "malformed",
             Self::NoKeys | Self::NothingPublishable { .. } | Self::NoFiles => "no_keys",
+            Self::AllRevoked { .. } => "revoked",
             Self::OtherIssuer { .. } => "other_issuer",
             Self::File { .. } => "unreadable_file",
             Self::Settings { .. } => "settings",
@@ -364,7 +372,7 @@ impl Cause {
         match self {
             Self::OtherIssuer { .. } => 7,
             Self::Unauthorized { .. } | Self::Forbidden { .. } => 6,
-            Self::NoKeys | Self::NothingPublishable { .. } => 5,
+            Self::NoKeys | Self::NothingPublishable { .. } | Self::AllRevoked { .. } => 5,
             Self::NotFound | Self::Redirect { .. } | Self::Status(_) => 3,
             Self::TooLarge { .. }
             | Self::NotHttp { .. }
@@ -401,6 +409,7 @@ impl Cause {
         "too_large",
         "malformed",
         "no_keys",
+        "revoked",
         "other_issuer",
         "unreadable_file",
         "settings",

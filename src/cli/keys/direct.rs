@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Audit, Carried, Failed, Report, Request, Verb, me};
 use crate::issuer::AskError;
-use crate::ring::{Command, Ledger, Ring, Rules, SourceId};
+use crate::ring::{Command, Done, Ledger, Ring, Rules, SourceId};
 use crate::store::{AmendError, Change, LockError, StoreSettings, amend, issuers_in};
 
 /// The default: where no configuration says another.
@@ -148,6 +148,14 @@ impl Store {
             )),
             AmendError::Store(reason) => unusable(reason),
         })?;
+        if let (Command::ApproveUnheard { name, .. }, Done::Hit(keys)) = (command, &outcome.done)
+            && keys.is_empty()
+        {
+            warnings.push(format!(
+                "{name} is taken for the name of a change; if it is the kid of a key, that key still waits: approve it by \
+                 its fingerprint (sha256: and 64 digits)"
+            ));
+        }
         let mut report = Report::new(issuer, now, outcome);
         report.warnings = warnings;
         Ok(report)

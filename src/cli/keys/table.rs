@@ -64,6 +64,9 @@ fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report, kids: Kids) -> 
     };
     if verb == Verb::Approve && !report.changed.iter().all(is_published) {
         writeln!(f, "It is published at the next reading that lists it.")?;
+        if report.changed.iter().any(|name| name.sha256.is_empty()) {
+            writeln!(f, "Any key may be that one: the first that a source lists under this kid.")?;
+        }
     }
     names(f, "Published already", &report.known, kids)?;
     for refused in &report.refused {
@@ -76,7 +79,11 @@ fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report, kids: Kids) -> 
 
 fn names(f: &mut fmt::Formatter<'_>, what: &str, names: &[Name], kids: Kids) -> fmt::Result {
     for name in names {
-        writeln!(f, "{what}: {}", kids.show(&name.kid))?;
+        if name.kid.is_empty() {
+            writeln!(f, "{what}: sha256:{}", name.sha256)?;
+        } else {
+            writeln!(f, "{what}: {}", kids.show(&name.kid))?;
+        }
     }
     Ok(())
 }

@@ -373,18 +373,6 @@ fn a_change_that_was_approved_where_nothing_is_heard_lets_its_keys_in_too() {
 }
 
 #[test]
-fn a_key_can_be_approved_where_nothing_is_heard_if_its_kid_is_its_fingerprint() {
-    let mut there = issuer().approving().lists("a");
-    let now = there.now;
-    let kid = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
-    let approved = there.ring.approve_unheard(kid, "o", "w", now).unwrap();
-    assert_eq!((&*approved[0].kid, approved[0].spki_sha256), (kid, [1; 32]));
-    let refused = there.ring.approve_unheard("b", "o", "w", now).unwrap_err();
-    assert!(refused.to_string().contains("fingerprint"), "{refused}");
-    assert_eq!(there.ring.ledger().approvals().len(), 1);
-}
-
-#[test]
 fn an_approval_of_what_does_not_wait_tells_what_does() {
     let mut story = issuer_with(&[("s", 3)])
         .approving()

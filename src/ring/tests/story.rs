@@ -151,7 +151,7 @@ impl Story {
         self.now += REFRESH;
         let refused = self.ring.heard(&source(name), listing, self.now);
         assert!(
-            matches!(refused, Err(Refused::NothingPublishable { .. })),
+            matches!(refused, Err(Refused::NothingPublishable { .. } | Refused::AllRevoked { .. })),
             "{refused:?}"
         );
         self

@@ -106,6 +106,10 @@ impl Cause {
             Self::NothingPublishable { .. } => {
                 "Put an RSA key of 2048 to 8192 bits there, or one on P-256, P-384 or P-521"
             }
+            Self::AllRevoked { .. } => {
+                "Give the cluster a new signing key, or take the revocation back with `oidc-issuer keys unrevoke` if it was \
+                 a mistake"
+            }
             Self::OtherIssuer { ours, named } => return other_issuer(ours, named),
             Self::File { .. } => "Check the path, its content and its permissions",
             Self::Settings { remedy, .. } => return remedy.clone(),
