@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use prometheus::{Registry, TextEncoder};
 
 mod build;
+mod clock;
 mod config;
 mod control;
 mod edge;
@@ -38,6 +39,7 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     edge: EdgeMetrics,
+    clock: prometheus::Gauge,
     config: config::ConfigMetrics,
     control: control::ControlMetrics,
     issuers: issuer::Issuers,
@@ -52,6 +54,7 @@ impl Metrics {
         build::register(&registry);
         Self(Arc::new(Inner {
             edge: EdgeMetrics::register(&registry),
+            clock: clock::register(&registry),
             config: config::ConfigMetrics::register(&registry),
             control: control::ControlMetrics::register(&registry),
             issuers: issuer::Issuers::default(),
@@ -74,6 +77,11 @@ impl Metrics {
     /// What one issuer counts into: the same rows for the same issuer, until [`IssuerMetrics::removed`].
     pub fn issuer(&self, issuer: &str) -> IssuerMetrics {
         self.0.issuers.issuer(issuer)
+    }
+
+    /// How far the wall clock stands from what the time elapsed says.
+    pub fn clock_leaps(&self, leap: jiff::SignedDuration) {
+        self.0.clock.set(leap.as_secs_f64());
     }
 
     /// The configuration was read and is in force: at the start, and after each reload that was taken.

@@ -137,6 +137,15 @@ impl Rules {
     }
 }
 
+/// What is known of the clock that `now` is read from. Set by [`Ring::clocked`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClockTrust {
+    /// How far `now` is behind the time that is written down: the wall clock was set back, for a moment perhaps.
+    pub behind: SignedDuration,
+    /// For how long this process has run without its clock leaping. Below 7 days nothing is deleted.
+    pub even_for: SignedDuration,
+}
+
 /// A key as published, with what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedKey {

@@ -1,11 +1,9 @@
-//! A ledger that was written by a clock ahead of ours: or ours is behind.
+//! Clocks that differ: a ledger that was written by a clock ahead of ours, and our own that leaps.
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::ring::Ledger;
-
-/// Clocks of replicas may differ by a minute; more is worth a word.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
+use crate::clock::{LEAP, News, Reading};
+use crate::ring::{ClockTrust, Ledger};
 
 /// The latest time in the ledger, and whose it is, where no clock that is right wrote it yet.
 pub(super) fn latest(ledger: &Ledger, now: Timestamp) -> Option<(Timestamp, &str)> {
@@ -16,7 +14,7 @@ pub(super) fn latest(ledger: &Ledger, now: Timestamp) -> Option<(Timestamp, &str
         .revocations()
         .map(|revocation| (revocation.when, &*revocation.about.kid));
     let latest = presences.chain(revocations).max()?;
-    (latest.0.duration_since(now) > SKEW).then_some(latest)
+    (latest.0.duration_since(now) > LEAP).then_some(latest)
 }
 
 /// Says so: nothing of it is wrong enough to be refused, and what follows from it surprises.
@@ -32,6 +30,39 @@ pub(super) fn log(issuer: &str, ledger: &Ledger, now: Timestamp) {
         "the ledger has times of the future, which are taken as now; a key that was found absent then stays for its \
          retention after that time. Is the clock of this machine behind, or was that of another replica ahead?"
     );
+}
+
+/// What a ring is to know of the clock.
+pub(super) fn trust(clock: &Reading) -> ClockTrust {
+    // A clock that is set right by a little is right.
+    let is_even = clock.leap.abs() <= LEAP;
+    ClockTrust {
+        behind: if is_even {
+            SignedDuration::ZERO
+        } else {
+            clock.expected.duration_since(clock.now)
+        },
+        even_for: SignedDuration::try_from(clock.even_for).unwrap_or(SignedDuration::MAX),
+    }
+}
+
+/// Tells of a leap of the wall clock, once in the process.
+pub(super) fn log_leap(clock: &Reading) {
+    let (leap, expected) = (clock.leap, clock.expected);
+    match clock.news {
+        Some(News::Leapt) => tracing::warn!(
+            seconds = leap.as_secs(),
+            %expected,
+            "the clock of this machine has leapt: no key leaves the published set for it, and none is forgotten. Check its \
+             time service. If the clock stays so for 24 h, it is believed"
+        ),
+        Some(News::Over) => tracing::info!("the clock of this machine is right again"),
+        Some(News::Accepted(by)) => tracing::warn!(
+            seconds = by.as_secs(),
+            "the clock of this machine has stood elsewhere for 24 h: it is believed now"
+        ),
+        None => {}
+    }
 }
 
 #[cfg(test)]

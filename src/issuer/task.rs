@@ -68,12 +68,14 @@ impl Issuer {
         let asked = replica.clone();
         metrics.kept(move || asked.state());
         let ledger = replica.open().await;
-        let now = parts.shared.clock.now();
+        let clock = parts.shared.clock.steady();
+        let now = clock.now;
         let memory = parts.handover.take();
         if memory.is_none() {
             ahead::log(name, &ledger, now);
         }
         let mut issuer = Self::new(parts, memory, replica, metrics, ledger, now);
+        issuer.ring.clocked(ahead::trust(&clock));
         issuer.settle(now).await;
         issuer
     }
@@ -147,16 +149,40 @@ impl Issuer {
         let Inbox(inbox) = self.parts.inbox.clone();
         let mut orders = inbox.lock().await;
         loop {
-            let now = self.parts.shared.clock.now();
+            let now = self.now();
             tokio::select! {
-                Some(reading) = heard.recv() => self.heard(*reading, self.parts.shared.clock.now()).await,
-                Some(found) = merges.recv() => self.merge(found, self.parts.shared.clock.now()).await,
-                Some(order) = orders.recv() => self.obey(*order, self.parts.shared.clock.now()).await,
+                Some(reading) = heard.recv() => {
+                    let now = self.now();
+                    self.heard(*reading, now).await;
+                }
+                Some(found) = merges.recv() => {
+                    let now = self.now();
+                    self.merge(found, now).await;
+                }
+                Some(order) = orders.recv() => {
+                    let now = self.now();
+                    self.obey(*order, now).await;
+                }
                 () = tokio::time::sleep(self.until_next_change(now)) => {
-                    self.settle(self.parts.shared.clock.now()).await;
+                    let now = self.now();
+                    self.settle(now).await;
                 }
             }
         }
+    }
+
+    /// The time that the ring goes by: a leap of the wall clock is not taken for time that has passed.
+    fn now(&mut self) -> Timestamp {
+        let clock = self.parts.shared.clock.steady();
+        ahead::log_leap(&clock);
+        self.parts.shared.metrics.clock_leaps(clock.leap);
+        self.ring.clocked(ahead::trust(&clock));
+        clock.now
+    }
+
+    /// The time for metrics and log lines, which are compared with other clocks.
+    fn wall(&self) -> Timestamp {
+        self.parts.shared.clock.now()
     }
 
     /// Another replica knows something.
@@ -213,11 +239,12 @@ impl Issuer {
         }: Reading,
         now: Timestamp,
     ) {
+        let wall = self.wall();
         let (Some(id), Some(state)) = (self.ids.get(source), self.sources.get_mut(source)) else {
             return;
         };
         if let Some(survey) = &survey {
-            state.endpoints.surveyed(&self.name, &id.0, survey, now);
+            state.endpoints.surveyed(&self.name, &id.0, survey, wall);
         }
         self.metrics.endpoints(id, survey.as_ref().map(counted));
         let outcome = match outcome {
@@ -236,8 +263,8 @@ impl Issuer {
             }
         };
         let result = outcome.as_ref().copied().map_err(ReadError::label);
-        self.metrics.read(id, result, now);
-        self.log_read(source, outcome.as_ref().copied(), now);
+        self.metrics.read(id, result, wall);
+        self.log_read(source, outcome.as_ref().copied(), wall);
         self.settle(now).await;
     }
 
@@ -261,14 +288,14 @@ impl Issuer {
         let key_set = self.ring.key_set(now);
         // Kept before it is shown: what was ever published must be remembered.
         self.replica.keep(self.ring.ledger()).await;
-        self.publish(&key_set, now);
+        self.publish(&key_set, self.wall());
         self.replica.share(self.ring.ledger());
         let view = self.ring.view(now);
         let ledger = self.ring.ledger();
         self.recalls &= !self.ring.all_heard();
         let events = self.chronicle.next(&view, ledger, !self.recalls);
         log(&self.name, &events);
-        self.metrics.rotation(RotationState::of(&view, ledger, now));
+        self.metrics.rotation(RotationState::of(&view, ledger, now, self.wall()));
         self.metrics.quarantined(by_reason(
             self.sources
                 .iter()

@@ -29,6 +29,8 @@ struct House {
     folder: TempDir,
     shared: Shared,
     seconds: Arc<AtomicI64>,
+    /// How far the wall clock is beside the time that passes.
+    beside: Arc<AtomicI64>,
     panics: Arc<AtomicBool>,
 }
 
@@ -39,13 +41,18 @@ impl House {
             Arc::new(AtomicBool::new(false)),
         );
         let (now, panic) = (Arc::clone(&seconds), Arc::clone(&panics));
-        let clock = Clock::from_fn(move || {
+        let beside = Arc::new(AtomicI64::new(0));
+        let leap = Arc::clone(&beside);
+        let elapsed = Arc::clone(&seconds);
+        let wall = move || {
             assert!(
                 !panic.swap(false, Ordering::SeqCst),
                 "the panic that this test asked for"
             );
-            Timestamp::from_second(now.load(Ordering::SeqCst)).unwrap()
-        });
+            Timestamp::from_second(now.load(Ordering::SeqCst) + leap.load(Ordering::SeqCst)).unwrap()
+        };
+        let elapsed = move || Duration::from_secs(elapsed.load(Ordering::SeqCst).unsigned_abs());
+        let clock = Clock::of(wall, elapsed);
         let shared = Shared {
             catalog: Arc::new(Catalog::default()),
             metrics: Metrics::new(clock.now()),
@@ -57,8 +64,14 @@ impl House {
             folder: tempfile::tempdir().unwrap(),
             shared,
             seconds,
+            beside,
             panics,
         }
+    }
+
+    /// The wall clock is set to so far beside the time that passes.
+    fn sets_clock(&self, beside: SignedDuration) {
+        self.beside.store(beside.as_secs(), Ordering::SeqCst);
     }
 
     fn pass(&self, time: SignedDuration) {
@@ -174,6 +187,37 @@ impl House {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_by_a_year_takes_no_retained_key_away_and_is_told() {
+    let house = House::new();
+    let first = house.key("1.pem");
+    let second = house.key("2.pem");
+    let issuers = house.start(vec![house.issuer(A, "*.pem")]);
+    house.until_kids(A, &[&first, &second]).await;
+    fs::remove_file(house.file("1.pem")).unwrap();
+    house.until_retained(&first).await;
+
+    let year = SignedDuration::from_hours(365 * 24);
+    for leap in [year, -year] {
+        house.sets_clock(leap);
+        let answer = issuers.desk().ask(A, crate::ring::Command::List, "ops").await;
+        assert_eq!(answer.unwrap().outcome.view.keys.len(), 2);
+        let row = format!("oidc_issuer_clock_leap_seconds {}", leap.as_secs());
+        let metrics = house.shared.metrics.render().unwrap();
+        assert!(metrics.lines().any(|line| line == row), "{metrics}");
+        let mut kids = house.kids(A);
+        kids.sort_unstable();
+        let mut both = [first.clone(), second.clone()];
+        both.sort_unstable();
+        assert_eq!(kids, both, "{leap:#}");
+    }
+    house.sets_clock(SignedDuration::ZERO);
+    house.pass(SignedDuration::from_hours(50));
+    let third = house.key("3.pem");
+    house.until_kids(A, &[&second, &third]).await;
+    issuers.shutdown().await;
 }
 
 #[tokio::test]

@@ -26,15 +26,15 @@ pub struct RotationState {
 }
 
 impl RotationState {
-    /// As the ring sees it at `now`.
-    pub fn of(view: &View, ledger: &Ledger, now: Timestamp) -> Self {
+    /// As the ring sees it at `now`, on a machine whose clock says `wall`.
+    pub fn of(view: &View, ledger: &Ledger, now: Timestamp, wall: Timestamp) -> Self {
         let mut state = Self {
             held_changes: view.held_changes.len(),
             revocations: ledger
                 .revocations()
                 .filter(|revocation| revocation.undone.is_none())
                 .count(),
-            ahead: ahead(ledger, now),
+            ahead: ahead(ledger, wall),
             ..Self::default()
         };
         for key in &view.keys {

@@ -205,7 +205,14 @@ impl Ledger {
 
     /// Drops the entries that expired long ago, and of those that expired lately the oldest if there are many;
     /// never one that is revoked, nor `last`, which is still published. Confirmations go when they no longer hold.
-    pub(super) fn forget(&mut self, retention: SignedDuration, last: Option<&KeyId>, now: Timestamp) {
+    /// Where the clock is not known to be right, time alone drops no entry.
+    pub(super) fn forget(
+        &mut self,
+        retention: SignedDuration,
+        last: Option<&KeyId>,
+        is_clock_right: bool,
+        now: Timestamp,
+    ) {
         let over =
             |confirmed: &Confirmed| later(confirmed.when, CONFIRMED_FOR.saturating_add(CONFIRMED_FOR)) <= now;
         self.confirmations.0.retain(|_, confirmed| !over(confirmed));
@@ -239,7 +246,7 @@ impl Ledger {
         let kept = expired
             .iter()
             .take(REMEMBERED_ENTRIES)
-            .take_while(|(left, _)| now < later(*left, REMEMBERED))
+            .take_while(|(left, _)| !is_clock_right || now < later(*left, REMEMBERED))
             .count();
         for (_, id) in expired.drain(kept..) {
             self.entries.remove(&id);

@@ -109,7 +109,7 @@ impl Ring {
         let mut trial = self.clone();
         for id in &meant {
             if !trial.ledger.revoked().contains_key(&id.spki_sha256) {
-                trial.ledger.revocations.add(id.clone(), now, by, why);
+                trial.ledger.revocations.add(id.clone(), self.stamp(now), by, why);
             }
         }
         trial.line_up(now);
@@ -143,16 +143,17 @@ impl Ring {
         let materials: BTreeSet<_> = meant.iter().map(|id| id.spki_sha256).collect();
         self.ledger
             .revocations
-            .undo(|id| materials.contains(&id.spki_sha256), now, by);
+            .undo(|id| materials.contains(&id.spki_sha256), self.stamp(now), by);
         let selection = Selection::of(&self.ledger, &self.rules, now);
         let returned: Vec<_> = hit.iter().filter(|id| selection.shows(id)).collect();
         let listed = self.voices.listed();
+        let stamp = self.stamp(now);
         for id in returned {
             // It may have come back while it was revoked.
             if listed.contains_key(id) {
-                self.ledger.set_listed(id, now);
+                self.ledger.set_listed(id, stamp);
             }
-            self.ledger.publish_anew(id, now);
+            self.ledger.publish_anew(id, stamp);
         }
         self.line_up(now);
         self.settle(now);
@@ -183,7 +184,7 @@ impl Ring {
                 return Err(name.ambiguous(meant.iter().map(told).chain([change])));
             }
             (Some(held), true) => {
-                self.ledger.confirmations.add(held.change.clone(), now, by, why);
+                self.ledger.confirmations.add(held.change.clone(), self.stamp(now), by, why);
                 self.pending.confirm(|change| *change == held.change);
                 held.keys.iter().map(|key| key.id().clone()).collect()
             }
@@ -203,7 +204,7 @@ impl Ring {
         }
         if self.rules.new_keys == NewKeys::Approve {
             for id in &approved {
-                self.ledger.approvals.add(id.clone(), now, by, why);
+                self.ledger.approvals.add(id.clone(), self.stamp(now), by, why);
             }
         }
         self.settle(now);
@@ -222,7 +223,7 @@ impl Ring {
     ) -> Result<Vec<KeyId>, Denied> {
         let name = Name(name);
         let approved = if let Some(change) = ChangeId::named(name.change().0) {
-            self.ledger.confirmations.add(change, now, by, why);
+            self.ledger.confirmations.add(change, self.stamp(now), by, why);
             Vec::new()
         } else {
             let id = if let Some(spki_sha256) = name.fingerprint() {
@@ -238,7 +239,7 @@ impl Ring {
                 let name = name.0.to_owned();
                 return Err(Denied::NoFingerprint { name });
             };
-            self.ledger.approvals.add(id.clone(), now, by, why);
+            self.ledger.approvals.add(id.clone(), self.stamp(now), by, why);
             vec![id]
         };
         self.settle(now);
@@ -251,6 +252,7 @@ impl Ring {
         self.settle(now);
         let mut imported = Imported::default();
         let rivals = shared_kids(keys);
+        let stamp = self.stamp(now);
         for key in keys {
             let selection = Selection::of(&self.ledger, &self.rules, now);
             if selection.keeps(key.id()) {
@@ -261,7 +263,7 @@ impl Ring {
                 let key = key.clone();
                 imported.refused.push(Held { key, reason }.quarantined());
             } else {
-                self.ledger.take_over(key, now);
+                self.ledger.take_over(key, stamp);
                 imported.taken.push(key.id().clone());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::hearing::{Heard, Hearing, Refused};
 use super::held::{Held, reason_of};
@@ -10,8 +10,13 @@ use super::merge::PresenceRule;
 use super::pending::Pending;
 use super::selection::Selection;
 use super::voices::Voices;
-use super::{Confirmation, KeySet, Ledger, Listing, Presence, Rules, SourceId};
+use super::ledger::later;
+use super::{ClockTrust, Confirmation, KeySet, Ledger, Listing, Presence, Rules, SourceId};
 use crate::key::{KeyId, PublicKey};
+
+/// No entry is deleted before a process has run for so long with an even clock: one that was wrong at its start, or
+/// leapt, is noticed until then.
+const FORGETS_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// The rules of rotation over one issuer's ledger.
 ///
@@ -30,6 +35,7 @@ pub struct Ring {
     pub(super) waiting: BTreeMap<KeyId, Timestamp>,
     /// What each source last listed that cannot be published, where there was nothing else.
     pub(super) useless: BTreeMap<SourceId, Vec<PublicKey>>,
+    pub(super) clock: ClockTrust,
 }
 
 impl Ring {
@@ -51,7 +57,18 @@ impl Ring {
             ledger,
             waiting: BTreeMap::new(),
             useless: BTreeMap::new(),
+            clock: ClockTrust::default(),
         }
+    }
+
+    /// What is known of the clock from now on.
+    pub fn clocked(&mut self, clock: ClockTrust) {
+        self.clock = clock;
+    }
+
+    /// The time to write down at `now`.
+    pub(super) fn stamp(&self, now: Timestamp) -> Timestamp {
+        later(now, self.clock.behind)
     }
 
     /// The same sources by other rules from now on: what they were heard to say stays, with what was counted of it.
@@ -197,6 +214,7 @@ impl Ring {
 
     /// Writes down what a source has said: which keys are listed again, which are absent.
     fn write_down(&mut self, said: &BTreeSet<&KeyId>, now: Timestamp) {
+        let stamp = self.stamp(now);
         let selection = Selection::of(&self.ledger, &self.rules, now);
         let shown: Vec<_> = said.iter().filter(|id| selection.shows(id)).collect();
         let absent: Vec<_> = if self.voices.all_heard() {
@@ -207,22 +225,22 @@ impl Ring {
             Vec::new()
         };
         for id in shown {
-            self.ledger.set_listed(id, now);
+            self.ledger.set_listed(id, stamp);
         }
         for id in &absent {
-            self.ledger.set_absent(id, now);
+            self.ledger.set_absent(id, stamp);
         }
         self.line_up(now);
     }
 
     /// Those wait that are listed and not in the set.
     pub(super) fn line_up(&mut self, now: Timestamp) {
-        let known = std::mem::take(&mut self.waiting);
+        let (known, stamp) = (std::mem::take(&mut self.waiting), self.stamp(now));
         let selection = Selection::of(&self.ledger, &self.rules, now);
         let listed = self.voices.listed();
         let hidden = listed.into_keys().filter(|id| !selection.shows(id));
         self.waiting = hidden
-            .map(|id| (id.clone(), known.get(id).copied().unwrap_or(now)))
+            .map(|id| (id.clone(), known.get(id).copied().unwrap_or(stamp)))
             .collect();
     }
 
@@ -241,13 +259,14 @@ impl Ring {
             .filter_map(|(id, heard)| listed.get(id).map(|key| (*key, first_seen(key, *heard))))
             .collect();
         let selection = Selection::of(&self.ledger, &self.rules, now);
-        let last = selection.last().cloned();
+        let (last, stamp) = (selection.last().cloned(), self.stamp(now));
         let (admitted, mut held) = selection.vacancies().fill(&waiting);
         for (key, first_seen) in admitted {
-            self.ledger.admit(key, first_seen, now);
+            self.ledger.admit(key, first_seen, stamp);
             self.waiting.remove(key.id());
         }
-        self.ledger.forget(self.rules.retention, last.as_ref(), now);
+        let is_even = self.clock.even_for >= FORGETS_AFTER;
+        self.ledger.forget(self.rules.retention, last.as_ref(), is_even, now);
         if !self.pending.is_empty() {
             let selection = Selection::of(&self.ledger, &self.rules, now);
             self.pending.prune(|key| selection.keeps(key.id()), now);

@@ -1,4 +1,5 @@
 mod changes;
+mod clock;
 mod laws;
 mod ledgers;
 mod limits;

@@ -76,7 +76,7 @@ pub(super) fn issuer_with(sources: &[(&str, u32)]) -> Story {
         .map(|(name, reads)| (source(name), Confirmation::Reads(*reads)))
         .collect();
     let rules = Rules::new(RETENTION);
-    let ring = Ring::new(rules.clone(), sources.clone(), Ledger::default());
+    let ring = ring(&rules, &sources, Ledger::default());
     Story {
         ring,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
@@ -85,7 +85,23 @@ pub(super) fn issuer_with(sources: &[(&str, u32)]) -> Story {
     }
 }
 
+/// In a process that runs for long.
+fn ring(rules: &Rules, sources: &[(SourceId, Confirmation)], ledger: Ledger) -> Ring {
+    let mut ring = Ring::new(rules.clone(), sources.to_vec(), ledger);
+    ring.clocked(ClockTrust {
+        even_for: hours(24 * 365),
+        ..ClockTrust::default()
+    });
+    ring
+}
+
 impl Story {
+    /// Another trust in the clock.
+    pub(super) fn clocked(mut self, behind: SignedDuration, even_for: SignedDuration) -> Self {
+        self.ring.clocked(ClockTrust { behind, even_for });
+        self
+    }
+
     /// Other bounds of size and number.
     pub(super) fn bounded(mut self, max_bytes: usize, max_keys: usize) -> Self {
         self.rules = Rules {
@@ -117,7 +133,7 @@ impl Story {
 
     /// A new process with the same ledger.
     pub(super) fn restarted(mut self) -> Self {
-        self.ring = Ring::new(self.rules.clone(), self.sources.clone(), self.ring.into_ledger());
+        self.ring = ring(&self.rules, &self.sources, self.ring.into_ledger());
         self
     }
 
