@@ -120,6 +120,8 @@ impl PublicKey {
 
     /// Name and material.
     pub fn id(&self) -> &KeyId {
+        #[cfg(test)]
+        fake::count_look();
         &self.id
     }
 
@@ -164,6 +166,16 @@ pub struct Quarantined {
     pub kid: Option<String>,
     /// Why.
     pub reason: Reason,
+}
+
+impl Quarantined {
+    /// How many entries it stands for.
+    pub fn entries(&self) -> u64 {
+        match self.reason {
+            Reason::TooMany { more, .. } => more as u64,
+            _ => 1,
+        }
+    }
 }
 
 /// What a file or a document holds.

@@ -1,5 +1,6 @@
 //! The rules of rotation: (ledger, listing, now) → (ledger, key set). Pure.
 
+mod bounds;
 mod command;
 mod decisions;
 mod document;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::bounds::MAX_LISTED;
 pub use self::command::{Command, Done, Outcome};
 pub use self::decisions::{Approval, ChangeId, Confirmed, Decision, DecisionId, Revocation, Undone};
 pub use self::document::{DecodeError, EntryFault, FORMAT, MAX_DOCUMENT};

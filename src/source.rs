@@ -11,6 +11,7 @@ mod files;
 mod jwks;
 mod kubeconfig;
 pub(crate) mod local;
+mod parse;
 mod place;
 mod reach;
 mod survey;

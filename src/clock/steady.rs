@@ -200,10 +200,16 @@ mod tests {
             let wall = at(elapsed.as_secs().cast_signed() + beside);
             steady.read(wall, elapsed).news
         };
-        assert_eq!([news(1, 299), news(2, 301), news(3, 301)], [None, Some(News::Leapt), None]);
+        assert_eq!(
+            [news(1, 299), news(2, 301), news(3, 301)],
+            [None, Some(News::Leapt), None]
+        );
         assert_eq!([news(4, 0), news(5, -301)], [Some(News::Over), Some(News::Leapt)]);
         let accepted = News::Accepted(SignedDuration::from_secs(-301));
-        assert_eq!([news(28, -301), news(29, -301), news(30, -301)], [None, Some(accepted), None]);
+        assert_eq!(
+            [news(28, -301), news(29, -301), news(30, -301)],
+            [None, Some(accepted), None]
+        );
     }
 
     #[test]

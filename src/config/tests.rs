@@ -258,7 +258,10 @@ fn members_of_discovery_that_a_reader_without_case_takes_for_reserved_ones_are_r
 #[test]
 fn members_of_discovery_that_differ_only_by_case_are_refused_at_every_depth() {
     for (discovery, path) in [
-        ("{claims_supported: [a], Claims_Supported: [b]}", "Claims_Supported"),
+        (
+            "{claims_supported: [a], Claims_Supported: [b]}",
+            "Claims_Supported",
+        ),
         ("{a: {Stra\u{df}e: 1, STRASSE: 2}}", "a.STRASSE"),
         ("{a: [{k: 1, \u{212a}: 2}]}", "a[0].\u{212a}"),
     ] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio_util::sync::CancellationToken;
 
 use super::ahead;
@@ -23,7 +23,7 @@ use crate::catalog::Slot;
 use crate::key::Quarantined;
 use crate::metrics::{IssuerMetrics, RotationState};
 use crate::publication;
-use crate::ring::{KeySet, Ledger, Refused, Ring, SourceId};
+use crate::ring::{KeySet, Ledger, Listing, Refused, Ring, SourceId};
 use crate::source::{Accepted, Asked, Cause, ReadError};
 use crate::store::{Found, Replica};
 
@@ -249,6 +249,7 @@ impl Issuer {
         self.metrics.endpoints(id, survey.as_ref().map(counted));
         let outcome = match outcome {
             Ok(listing) => {
+                let listing = self.ring.bounded(listing, now);
                 state.quarantined.clone_from(&listing.quarantined);
                 self.ring
                     .heard(id, &listing, now)
@@ -256,7 +257,12 @@ impl Issuer {
             }
             Err(error) => {
                 if !error.quarantined().is_empty() {
-                    state.quarantined = error.quarantined().to_vec();
+                    let quarantined = error.quarantined().to_vec();
+                    let held = Listing {
+                        quarantined,
+                        ..Listing::default()
+                    };
+                    state.quarantined = self.ring.bounded(held, now).quarantined;
                 }
                 self.ring.silent(id);
                 Err(error)
@@ -285,17 +291,21 @@ impl Issuer {
 
     /// Brings what is published in line with the ring.
     async fn settle(&mut self, now: Timestamp) {
-        let key_set = self.ring.key_set(now);
+        // Each step takes some milliseconds at most: others may have their turn in between.
+        yield_now().await;
+        let (key_set, view) = self.ring.look(now);
+        yield_now().await;
         // Kept before it is shown: what was ever published must be remembered.
         self.replica.keep(self.ring.ledger()).await;
         self.publish(&key_set, self.wall());
         self.replica.share(self.ring.ledger());
-        let view = self.ring.view(now);
+        yield_now().await;
         let ledger = self.ring.ledger();
         self.recalls &= !self.ring.all_heard();
         let events = self.chronicle.next(&view, ledger, !self.recalls);
         log(&self.name, &events);
-        self.metrics.rotation(RotationState::of(&view, ledger, now, self.wall()));
+        self.metrics
+            .rotation(RotationState::of(&view, ledger, now, self.wall()));
         self.metrics.quarantined(by_reason(
             self.sources
                 .iter()
@@ -438,7 +448,7 @@ fn refused_reading(SourceId(id): &SourceId, refused: &Refused) -> ReadError {
 fn by_reason<'a>(entries: impl Iterator<Item = &'a Quarantined>) -> BTreeMap<&'static str, u64> {
     let mut counts = BTreeMap::new();
     for entry in entries {
-        *counts.entry(entry.reason.label()).or_default() += 1;
+        *counts.entry(entry.reason.label()).or_default() += entry.entries();
     }
     counts
 }

@@ -24,6 +24,14 @@ pub enum Reason {
         /// Upper bound of listed and retained keys.
         max_keys: usize,
     },
+    /// Entries of a reading beyond what is looked at: those that are published come first.
+    #[error("{more} entries more than the {most} that are looked at in one reading: what lists so many?")]
+    TooMany {
+        /// How many are looked at.
+        most: usize,
+        /// How many are not.
+        more: usize,
+    },
     /// An operator revoked its material.
     #[error("revoked on {when} by {by}: {why}")]
     Revoked {
@@ -202,6 +210,7 @@ impl Reason {
             Self::KidConflict { .. } => "kid_conflict",
             Self::SizeLimit { .. } => "size_limit",
             Self::KeyLimit { .. } => "key_limit",
+            Self::TooMany { .. } => "too_many",
             Self::Revoked { .. } => "revoked",
             Self::Unconfirmed { .. } => "unconfirmed",
             Self::Unapproved => "unapproved",

@@ -369,7 +369,12 @@ fn keys_that_are_not_published_are_counted_by_state() {
     let metrics = Metrics::new(at(0));
     let issuer = metrics.issuer(ISSUER);
     let unpublished = |ring: &mut Ring, now: i64| {
-        issuer.rotation(RotationState::of(&ring.view(at(now)), ring.ledger(), at(now), at(now)));
+        issuer.rotation(RotationState::of(
+            &ring.view(at(now)),
+            ring.ledger(),
+            at(now),
+            at(now),
+        ));
         let text = metrics.render().unwrap();
         let values = rows(&text, "oidc_issuer_keys");
         let values: Vec<_> = values
@@ -400,7 +405,12 @@ fn the_next_key_to_leave_has_a_time_and_the_last_one_none() {
     let issuer = metrics.issuer(ISSUER);
     let next = |listings: &[&str], heard: i64, now: i64| {
         let mut ring = ring_of(listings, at(heard));
-        issuer.rotation(RotationState::of(&ring.view(at(now)), ring.ledger(), at(now), at(now)));
+        issuer.rotation(RotationState::of(
+            &ring.view(at(now)),
+            ring.ledger(),
+            at(now),
+            at(now),
+        ));
         let text = metrics.render().unwrap();
         let row = rows(&text, "oidc_issuer_next_key_leaves_timestamp_seconds").pop();
         row.map(|row| row.rsplit(' ').next().unwrap().to_owned())
@@ -429,7 +439,12 @@ fn a_ledger_from_a_clock_that_is_ahead_says_by_how_much() {
     let issuer = metrics.issuer(ISSUER);
     let mut ring = ring_of(&["a"], at(100));
     for (now, ahead) in [(40, "60"), (100, "0"), (200, "0")] {
-        issuer.rotation(RotationState::of(&ring.view(at(now)), ring.ledger(), at(now), at(now)));
+        issuer.rotation(RotationState::of(
+            &ring.view(at(now)),
+            ring.ledger(),
+            at(now),
+            at(now),
+        ));
         let text = metrics.render().unwrap();
         assert_eq!(
             rows(&text, "oidc_issuer_ledger_ahead_seconds"),

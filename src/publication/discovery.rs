@@ -42,10 +42,7 @@ pub(super) fn write(profile: &Profile, key_set: &KeySet) -> Vec<u8> {
         (subject_types, Value::from(vec!["public"])),
         (algorithms, algorithms_of(profile, key_set)),
     ];
-    let extra = profile
-        .extra
-        .iter()
-        .filter(|(name, _)| reserved(name).is_none());
+    let extra = profile.extra.iter().filter(|(name, _)| reserved(name).is_none());
     let members = values
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

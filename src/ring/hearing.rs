@@ -96,7 +96,11 @@ impl Hearing<'_> {
         listing: &'l Listing,
     ) -> Heard<'l> {
         let parts = parts(listing);
-        let listed: BTreeSet<_> = parts.iter().flat_map(|part| &part.keys).map(|key| key.id()).collect();
+        let listed: BTreeSet<_> = parts
+            .iter()
+            .flat_map(|part| &part.keys)
+            .map(|key| key.id())
+            .collect();
         let (answered, silent) = (parts.len(), listing.endpoints.len().saturating_sub(parts.len()));
         let selection = Selection::of(self.ledger, self.rules, self.now);
         let is_first = selection.is_empty();
@@ -198,9 +202,8 @@ impl Hearing<'_> {
         let Some(by_operator) = by_operator else {
             return;
         };
-        for key in &part.keys {
-            self.ledger.approve_by(key.id(), &by_operator);
-        }
+        self.ledger
+            .approve_by(part.keys.iter().map(|key| key.id()), &by_operator);
     }
 }
 

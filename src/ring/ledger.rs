@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Unknown;
-use super::decisions::{Approval, ChangeId, Confirmed, DecisionId, Decisions, Revocation};
+use super::decisions::{Approval, ChangeId, Confirmed, Decisions, Revocation};
 use crate::key::{KeyId, PublicKey};
 
 /// How long an expired entry is remembered: until then a key that returns keeps its `first_seen`.
@@ -99,13 +99,17 @@ impl Ledger {
         self.confirmations.in_force().filter(holds)
     }
 
-    /// Approves a key as a part of a change that an operator approved. The same words everywhere, so that it is one
-    /// approval in whichever replica the key is heard.
-    pub(super) fn approve_by(&mut self, id: &KeyId, change: &Confirmed) {
-        let is_approved = self.approvals.in_force().any(|approval| approval.about == *id);
-        if !is_approved {
-            self.approvals
-                .add(id.clone(), change.when, &change.by, &change.why);
+    /// Approves keys as a part of a change that an operator approved. The same words everywhere, so that it is one
+    /// approval of each in whichever replica the key is heard.
+    pub(super) fn approve_by<'k>(&mut self, ids: impl Iterator<Item = &'k KeyId>, change: &Confirmed) {
+        let approved: BTreeSet<_> = self
+            .approvals
+            .in_force()
+            .map(|approval| &approval.about)
+            .collect();
+        let new: Vec<_> = ids.filter(|id| !approved.contains(id)).cloned().collect();
+        for id in new {
+            self.approvals.add(id, change.when, &change.by, &change.why);
         }
     }
 
@@ -216,15 +220,17 @@ impl Ledger {
         let over =
             |confirmed: &Confirmed| later(confirmed.when, CONFIRMED_FOR.saturating_add(CONFIRMED_FOR)) <= now;
         self.confirmations.0.retain(|_, confirmed| !over(confirmed));
-        while self.confirmations.0.len() > REMEMBERED_CONFIRMATIONS {
-            let age = |(id, confirmed): &(&DecisionId, &Confirmed)| (confirmed.when, (*id).clone());
-            let oldest = self
+        if let Some(more @ 1..) = self.confirmations.0.len().checked_sub(REMEMBERED_CONFIRMATIONS) {
+            let mut by_age: Vec<_> = self
                 .confirmations
                 .0
                 .iter()
-                .min_by_key(age)
-                .map(|(id, _)| id.clone());
-            drop(oldest.and_then(|id| self.confirmations.0.remove(&id)));
+                .map(|(id, confirmed)| (confirmed.when, id.clone()))
+                .collect();
+            by_age.sort();
+            for (_, id) in by_age.drain(..more) {
+                self.confirmations.0.remove(&id);
+            }
         }
         let ended = |entry: &Entry| entry.leaves_at(retention).filter(|left| *left <= now);
         if !self.entries.values().any(|entry| ended(entry).is_some()) {

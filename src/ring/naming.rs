@@ -92,7 +92,9 @@ impl<'n> Name<'n> {
     pub(super) fn hint(self) -> String {
         let begins = |prefix| after(self.0, prefix).is_some();
         if (begins("sha256:") || begins("sha256=")) && self.digits().is_none() {
-            format!(" (of a fingerprint at least {MIN_DIGITS} hexadecimal digits are needed, and no more than {ALL_DIGITS})")
+            format!(
+                " (of a fingerprint at least {MIN_DIGITS} hexadecimal digits are needed, and no more than {ALL_DIGITS})"
+            )
         } else {
             String::new()
         }
@@ -125,7 +127,11 @@ fn hex(octets: &[u8]) -> String {
 
 /// A key, with all that tells it from others.
 pub(super) fn told(id: &KeyId) -> String {
-    format!("the key with kid {:?} (sha256:{})", &*id.kid, hex(&id.spki_sha256))
+    format!(
+        "the key with kid {:?} (sha256:{})",
+        &*id.kid,
+        hex(&id.spki_sha256)
+    )
 }
 
 /// Some of many, and how many there are.

@@ -184,11 +184,17 @@ impl Ring {
                 return Err(name.ambiguous(meant.iter().map(told).chain([change])));
             }
             (Some(held), true) => {
-                self.ledger.confirmations.add(held.change.clone(), self.stamp(now), by, why);
+                self.ledger
+                    .confirmations
+                    .add(held.change.clone(), self.stamp(now), by, why);
                 self.pending.confirm(|change| *change == held.change);
                 held.keys.iter().map(|key| key.id().clone()).collect()
             }
-            (None, _) => unapproved.iter().filter(|id| meant.contains(id)).cloned().collect(),
+            (None, _) => unapproved
+                .iter()
+                .filter(|id| meant.contains(id))
+                .cloned()
+                .collect(),
         };
         if approved.is_empty() {
             let part = |held: &&HeldChange| held.keys.iter().any(|key| meant.contains(key.id()));
@@ -253,19 +259,23 @@ impl Ring {
         let mut imported = Imported::default();
         let rivals = shared_kids(keys);
         let stamp = self.stamp(now);
+        let selection = Selection::of(&self.ledger, &self.rules, now);
+        let mut vacancies = selection.vacancies().for_import();
+        let (mut taken, mut known) = (Vec::new(), BTreeSet::new());
         for key in keys {
-            let selection = Selection::of(&self.ledger, &self.rules, now);
-            if selection.keeps(key.id()) {
+            if selection.keeps(key.id()) || known.contains(key.id()) {
                 imported.known.push(key.id().clone());
-                continue;
-            }
-            if let Some(reason) = selection.vacancies().refuses_import(key, &rivals) {
+            } else if let Some(reason) = vacancies.take_over(key, &rivals) {
                 let key = key.clone();
                 imported.refused.push(Held { key, reason }.quarantined());
             } else {
-                self.ledger.take_over(key, stamp);
-                imported.taken.push(key.id().clone());
+                known.insert(key.id());
+                taken.push(key);
             }
+        }
+        for key in taken {
+            self.ledger.take_over(key, stamp);
+            imported.taken.push(key.id().clone());
         }
         self.line_up(now);
         self.settle(now);
@@ -304,7 +314,12 @@ impl Ring {
         let held = held.chain(self.useless.values().flatten()).map(PublicKey::id);
         let revoked = self.ledger.revocations.in_force();
         let revoked = revoked.map(|revocation| &revocation.about);
-        entries.chain(listed).chain(held).chain(revoked).cloned().collect()
+        entries
+            .chain(listed)
+            .chain(held)
+            .chain(revoked)
+            .cloned()
+            .collect()
     }
 }
 

@@ -8,11 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::decisions::ChangeId;
 use super::ledger::later;
 use super::voices::has_lasted;
-use super::{Confirmation, SourceId};
+use super::{Confirmation, MAX_LISTED, SourceId};
 use crate::key::{PublicKey, Reason};
 
 /// How many are remembered, those heard last.
 const MAX_PENDING: usize = 16;
+
+/// How many keys they have together, of those heard last; one is remembered however many it has.
+const MAX_PENDING_KEYS: usize = 4 * MAX_LISTED;
 
 /// A listing that was not heard again for this long is forgotten.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24);
@@ -142,12 +145,18 @@ impl Pending {
             let lives = now < later(change.held.last_heard, FORGOTTEN_AFTER);
             lives && !change.held.keys.iter().all(&is_published)
         });
-        while self.0.len() > MAX_PENDING {
-            let oldest = self.0.iter().min_by_key(|(_, change)| change.held.last_heard);
-            let Some((id, _)) = oldest.map(|(id, change)| (id.clone(), change)) else {
-                return;
-            };
-            self.0.remove(&id);
+        let mut by_age: Vec<_> = self
+            .0
+            .iter()
+            .map(|(id, change)| (change.held.last_heard, id.clone()))
+            .collect();
+        by_age.sort_by(|(a, _), (b, _)| b.cmp(a));
+        let mut keys = 0;
+        for (at, (_, id)) in by_age.into_iter().enumerate() {
+            keys += self.0.get(&id).map_or(0, |change| change.held.keys.len());
+            if at >= MAX_PENDING || at > 0 && keys > MAX_PENDING_KEYS {
+                self.0.remove(&id);
+            }
         }
     }
 

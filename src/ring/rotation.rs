@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::hearing::{Heard, Hearing, Refused};
 use super::held::{Held, reason_of};
+use super::ledger::later;
 use super::merge::PresenceRule;
 use super::pending::Pending;
 use super::selection::Selection;
 use super::voices::Voices;
-use super::ledger::later;
 use super::{ClockTrust, Confirmation, KeySet, Ledger, Listing, Presence, Rules, SourceId};
 use crate::key::{KeyId, PublicKey};
 
@@ -106,7 +106,7 @@ impl Ring {
             now,
         }
         .of(source, confirmation, listing);
-        self.voices.hear(source, &keys, complete, now);
+        self.voices.hear(source, &keys, complete, &self.ledger, now);
         if refused.is_none() || !useless.is_empty() {
             let useless = useless.into_iter().cloned().collect();
             self.useless.insert(source.clone(), useless);
@@ -266,7 +266,8 @@ impl Ring {
             self.waiting.remove(key.id());
         }
         let is_even = self.clock.even_for >= FORGETS_AFTER;
-        self.ledger.forget(self.rules.retention, last.as_ref(), is_even, now);
+        self.ledger
+            .forget(self.rules.retention, last.as_ref(), is_even, now);
         if !self.pending.is_empty() {
             let selection = Selection::of(&self.ledger, &self.rules, now);
             self.pending.prune(|key| selection.keeps(key.id()), now);

@@ -1,7 +1,7 @@
 //! Which entries of a ledger are published at a time: what has run out, who holds a kid, what there is room for.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::decisions::Revocation;
 use super::held::{Held, quarantine, reason_of};
 use super::ledger::later;
-use super::room::{ENVELOPE, in_document};
 use super::naming::ANY_MATERIAL;
+use super::room::{ENVELOPE, in_document};
 use super::vacancies::{Allowed, Vacancies};
 use super::{Entry, HeldChange, KeySet, KeyState, Ledger, NewKeys, PublishedKey, Rules};
 use crate::key::{Algorithm, KeyId, PublicKey};
@@ -28,6 +28,7 @@ pub(super) struct Selection<'a> {
     revoked: BTreeMap<&'a [u8; 32], &'a Revocation>,
     /// What is published, in no order.
     shown: Vec<&'a Entry>,
+    shown_ids: HashSet<&'a KeyId>,
     /// What the ledger has and the set has not: its kid is another key's, or there is no room.
     held: Vec<Held>,
     /// Who holds each kid.
@@ -54,6 +55,7 @@ impl<'a> Selection<'a> {
             rules,
             revoked,
             shown: Vec::new(),
+            shown_ids: HashSet::new(),
             held: Vec::new(),
             holders: BTreeMap::new(),
             unexpired: unexpired.len(),
@@ -69,6 +71,7 @@ impl<'a> Selection<'a> {
             selection.last = last.map(|entry| entry.key.id());
             selection.shown.extend(last);
         }
+        selection.shown_ids = selection.shown.iter().map(|entry| entry.key.id()).collect();
         selection
     }
 
@@ -126,7 +129,7 @@ impl<'a> Selection<'a> {
 
     /// Whether a key is published.
     pub(super) fn shows(&self, id: &KeyId) -> bool {
-        self.shown.iter().any(|entry| entry.key.id() == id)
+        self.shown_ids.contains(id)
     }
 
     /// Whether a key is published, or will be as soon as there is room.
@@ -171,7 +174,11 @@ impl<'a> Selection<'a> {
             Allowed {
                 keys: entries().chain(approved()).cloned().collect(),
                 materials: materials.map(|id| id.spki_sha256).collect(),
-                kids: kids.map(|id| &id.kid).filter(|kid| !taken.contains(kid)).cloned().collect(),
+                kids: kids
+                    .map(|id| &id.kid)
+                    .filter(|kid| !taken.contains(kid))
+                    .cloned()
+                    .collect(),
             }
         };
         Vacancies {

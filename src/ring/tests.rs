@@ -8,6 +8,7 @@ mod naming;
 mod operator;
 mod replicas;
 mod story;
+mod work;
 
 use self::story::{REFRESH, RETENTION, hours, issuer, issuer_with, key, listing, seconds, source};
 use super::*;

@@ -70,19 +70,20 @@ impl Vacancies {
         (admitted, held)
     }
 
-    /// Whether a key may be taken over that no source lists: an operator said so, and retained keys give way where
-    /// there is no room.
-    pub(super) fn refuses_import(&self, key: &PublicKey, rivals: &BTreeSet<Arc<str>>) -> Option<Reason> {
-        let any = Rules {
-            max_bytes: usize::MAX,
-            ..self.rules.clone()
-        };
-        let mut trial = Self {
-            rules: any,
-            allowed: None,
-            ..self.clone()
-        };
-        trial.refuses(key, rivals)
+    /// As they are for keys that no source lists: an operator says so, and retained keys give way where there is no room.
+    pub(super) fn for_import(mut self) -> Self {
+        self.rules.max_bytes = usize::MAX;
+        self.allowed = None;
+        self
+    }
+
+    /// Takes a key over, or says why not.
+    pub(super) fn take_over(&mut self, key: &PublicKey, rivals: &BTreeSet<Arc<str>>) -> Option<Reason> {
+        let refused = self.refuses(key, rivals);
+        if refused.is_none() {
+            self.holders.insert(Arc::clone(&key.id().kid), key.id().clone());
+        }
+        refused
     }
 
     fn refuses(&mut self, key: &PublicKey, rivals: &BTreeSet<Arc<str>>) -> Option<Reason> {

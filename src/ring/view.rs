@@ -8,7 +8,7 @@ use super::decisions::Revocation;
 use super::held::Held;
 use super::ledger::later;
 use super::selection::Selection;
-use super::{Entry, HeldChange, KeyState, PublishedKey, Ring};
+use super::{Entry, HeldChange, KeySet, KeyState, PublishedKey, Ring};
 use crate::key::{KeyId, PublicKey, Reason};
 
 /// Every key that is known, and the changes that wait.
@@ -66,8 +66,19 @@ pub enum Standing {
 impl Ring {
     /// What is known of every key at `now`.
     pub fn view(&mut self, now: Timestamp) -> View {
-        let set = self.key_set(now);
+        self.look(now).1
+    }
+
+    /// What is published at `now`, and what is known of every key.
+    pub fn look(&mut self, now: Timestamp) -> (KeySet, View) {
         let waiting = self.settle(now);
+        let changes = self.pending.held().cloned().collect();
+        let set = Selection::of(&self.ledger, &self.rules, now).into_key_set(&waiting, changes);
+        let view = self.view_of(&set, waiting, now);
+        (set, view)
+    }
+
+    fn view_of(&self, set: &KeySet, waiting: Vec<Held>, now: Timestamp) -> View {
         let selection = Selection::of(&self.ledger, &self.rules, now);
         let changes = set.held_changes.iter().flat_map(|change| {
             let held = |key: &PublicKey| Held {
@@ -81,10 +92,11 @@ impl Ring {
             .chain(waiting)
             .map(|held| (held.key.id().clone(), held))
             .collect();
+        let first_of_all = self.ledger.entries().map(|entry| entry.first_seen).min();
         let mut keys: Vec<_> = set
             .keys
             .iter()
-            .filter_map(|published| self.published(published))
+            .filter_map(|published| self.published(published, first_of_all))
             .collect();
         let shown: BTreeSet<_> = set.keys.iter().map(|published| published.key.id()).collect();
         let gone = self
@@ -94,13 +106,14 @@ impl Ring {
         let mut others: BTreeMap<KeyId, KeyView> = gone
             .map(|entry| (entry.key.id().clone(), self.gone(entry, &selection, &held, now)))
             .collect();
+        let first_heard = self.first_heard(&set.held_changes);
         for (id, Held { key, reason }) in &held {
             if !shown.contains(id) && !others.contains_key(id) {
                 let standing = match selection.revocation(id) {
                     Some(revocation) => Standing::Revoked(revocation.clone()),
                     None => Standing::Held(reason.clone()),
                 };
-                let first_seen = self.first_heard(id, &set.held_changes).unwrap_or(now);
+                let first_seen = first_heard.get(id).copied().unwrap_or(now);
                 let key = key.clone();
                 others.insert(
                     id.clone(),
@@ -115,17 +128,17 @@ impl Ring {
         keys.extend(others.into_values());
         View {
             keys,
-            held_changes: set.held_changes,
+            held_changes: set.held_changes.clone(),
             withdrawn: set.withdrawn,
         }
     }
 
-    fn published(&self, published: &PublishedKey) -> Option<KeyView> {
+    fn published(&self, published: &PublishedKey, first: Option<Timestamp>) -> Option<KeyView> {
         let entry = self.ledger.entry(published.key.id())?;
         let standing = match published.state {
             KeyState::Listed => Standing::Listed {
                 published_since: entry.presence.published_since,
-                may_sign_from: self.may_sign_from(entry),
+                may_sign_from: self.may_sign_from(entry, first),
             },
             KeyState::Retained {
                 absent_since,
@@ -143,9 +156,8 @@ impl Ring {
     }
 
     /// The very first keys of an issuer may sign at once: no cache holds a set without them.
-    fn may_sign_from(&self, entry: &Entry) -> Timestamp {
+    fn may_sign_from(&self, entry: &Entry, first: Option<Timestamp>) -> Timestamp {
         let since = entry.presence.published_since;
-        let first = self.ledger.entries().map(|entry| entry.first_seen).min();
         if since == entry.first_seen && first == Some(since) {
             since
         } else {
@@ -180,10 +192,15 @@ impl Ring {
         }
     }
 
-    fn first_heard(&self, id: &KeyId, changes: &[HeldChange]) -> Option<Timestamp> {
-        let waits = self.waiting.get(id).copied();
-        let has = |change: &&HeldChange| change.keys.iter().any(|key| key.id() == id);
-        let changes = changes.iter().filter(has).map(|change| change.first_heard);
-        changes.chain(waits).min()
+    /// When each key was first heard of that waits.
+    fn first_heard(&self, changes: &[HeldChange]) -> BTreeMap<KeyId, Timestamp> {
+        let mut first = self.waiting.clone();
+        for change in changes {
+            for key in &change.keys {
+                let heard = first.entry(key.id().clone()).or_insert(change.first_heard);
+                *heard = change.first_heard.min(*heard);
+            }
+        }
+        first
     }
 }

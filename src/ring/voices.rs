@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Confirmation, Entry, Ledger, SourceId};
+use super::{Confirmation, Entry, Ledger, MAX_LISTED, SourceId};
 use crate::key::{KeyId, PublicKey};
 
 /// The sources of one issuer.
@@ -81,8 +81,16 @@ impl Voices {
         self.0.get(source).map(|voice| voice.confirmation)
     }
 
-    /// A source says what it has, and, if the reading is complete, what it has not.
-    pub(super) fn hear(&mut self, source: &SourceId, keys: &[&PublicKey], complete: bool, now: Timestamp) {
+    /// A source says what it has, and, if the reading is complete, what it has not. Of keys that are not in the ledger
+    /// it is taken to have the last ones alone: it may list others at every reading.
+    pub(super) fn hear(
+        &mut self,
+        source: &SourceId,
+        keys: &[&PublicKey],
+        complete: bool,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) {
         let Some(voice) = self.0.get_mut(source) else {
             return;
         };
@@ -104,6 +112,14 @@ impl Voices {
             Some(missed) => !missed.is_believed(confirmation, now),
             None => true,
         });
+        let unknown = voice.has.iter().filter(|(id, _)| ledger.entry(id).is_none());
+        let mut unknown: Vec<_> = unknown.map(|(id, listed)| (listed.said, id.clone())).collect();
+        if unknown.len() > MAX_LISTED {
+            unknown.sort_by(|a, b| b.cmp(a));
+            for (_, id) in unknown.drain(MAX_LISTED..) {
+                voice.has.remove(&id);
+            }
+        }
     }
 
     /// Another replica found a key listed: any source may have it, and has to be heard without it as often as if

@@ -64,7 +64,7 @@ impl Files {
             read(&patterns)
         };
         let failed = |cause| ReadError::new(Asked::Files, place.clone(), cause);
-        let Read { any, listing } = self
+        let Read { any, listing, .. } = self
             .reading
             .run(Phase::File, local::TIMEOUT, work)
             .await
@@ -93,6 +93,8 @@ struct Read {
     /// Whether any file is there at all.
     any: bool,
     listing: Listing,
+    /// Bytes of all files so far.
+    bytes: usize,
 }
 
 fn read(patterns: &[String]) -> Read {
@@ -145,6 +147,16 @@ impl Read {
             }
         };
         self.any = true;
+        self.bytes += bytes.len();
+        if self.bytes > key::MAX_BYTES {
+            self.bytes -= bytes.len();
+            self.listing.complete = false;
+            let cause = format!(
+                "it is left out, because all files of a source may have {} bytes together: name fewer",
+                key::MAX_BYTES
+            );
+            return self.hold_back(path, Reason::Unreadable { cause });
+        }
         match parse_file(&bytes) {
             Ok(parsed) => {
                 self.listing.keys.extend(

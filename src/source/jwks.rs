@@ -5,8 +5,7 @@ use url::Url;
 use super::access::roots;
 use super::fetch::{self, Proxy, Roots, Session, SystemRoots, Target, bearer};
 use super::local::{self, Blocking};
-use super::{Asked, Cause, JwksSettings, Phase, ReadError};
-use crate::key::parse_jwks;
+use super::{Asked, Cause, JwksSettings, Phase, ReadError, parse};
 use crate::ring::Listing;
 
 #[derive(Debug)]
@@ -44,7 +43,7 @@ impl Jwks {
         let target = self.target(&url).await.map_err(failed)?;
         let mut session = Session::open(&target).await.map_err(failed)?;
         let answer = session.get(&url).await.map_err(failed)?;
-        let parsed = parse_jwks(&answer.body).map_err(|error| failed(error.into()))?;
+        let parsed = parse::jwks(&answer.body).await.map_err(failed)?;
         if parsed.keys.is_empty() {
             return Err(ReadError::nothing_publishable(
                 Asked::Jwks,

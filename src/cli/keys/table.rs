@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use super::kid::Kids;
 use crate::control::{HeldChange, Key, Name, Report, State, Verb};
 
+/// Kids of a change that are shown: `--output json` has all.
+const MAX_KIDS: usize = 20;
+
 pub(super) struct Table<'a>(pub(super) Verb, pub(super) &'a Report);
 
 impl fmt::Display for Table<'_> {
@@ -65,7 +68,10 @@ fn done(f: &mut fmt::Formatter<'_>, verb: Verb, report: &Report, kids: Kids) -> 
     if verb == Verb::Approve && !report.changed.iter().all(is_published) {
         writeln!(f, "It is published at the next reading that lists it.")?;
         if report.changed.iter().any(|name| name.sha256.is_empty()) {
-            writeln!(f, "Any key may be that one: the first that a source lists under this kid.")?;
+            writeln!(
+                f,
+                "Any key may be that one: the first that a source lists under this kid."
+            )?;
         }
     }
     names(f, "Published already", &report.known, kids)?;
@@ -185,7 +191,11 @@ fn held_change(f: &mut fmt::Formatter<'_>, change: &HeldChange, at: Timestamp, s
         1 => "once".to_owned(),
         reads => format!("{reads} times"),
     };
-    let kids: Vec<_> = kids.iter().map(|kid| shown.show(kid)).collect();
+    let more = kids.len().saturating_sub(MAX_KIDS);
+    let mut kids: Vec<_> = kids.iter().take(MAX_KIDS).map(|kid| shown.show(kid)).collect();
+    if more > 0 {
+        kids.push(format!("and {more} more").into());
+    }
     writeln!(
         f,
         "\nChange {name} is held: {source} listed none of the published keys, but {}.\n\

@@ -25,7 +25,9 @@ pub(super) fn read(field: &Field<'_>) -> Setting<Map<String, Json>> {
             };
             field.report.add(
                 &Place::of(path, node),
-                format!("is a member that the service writes itself, from {from}{spelling}: leave it out here"),
+                format!(
+                    "is a member that the service writes itself, from {from}{spelling}: leave it out here"
+                ),
             );
         } else if let Some(fault) = wrong_type(name, &node.value) {
             field.report.add(&Place::of(path, node), fault);
@@ -89,7 +91,11 @@ fn check(field: &Field<'_>, path: &str, node: &Node) {
             for (name, member) in entries {
                 let path = format!("{path}.{name}");
                 if name.is_empty() {
-                    refuse(&path, member, "has no name: name the member, or leave it out".into());
+                    refuse(
+                        &path,
+                        member,
+                        "has no name: name the member, or leave it out".into(),
+                    );
                 }
                 match known.insert(folded(name), name) {
                     Some(before) if before == name => {
@@ -98,7 +104,9 @@ fn check(field: &Field<'_>, path: &str, node: &Node) {
                     Some(before) => refuse(
                         &path,
                         member,
-                        format!("differs from `{before}` only by case, and some readers take them for one: keep one"),
+                        format!(
+                            "differs from `{before}` only by case, and some readers take them for one: keep one"
+                        ),
                     ),
                     None => {}
                 }

@@ -339,14 +339,23 @@ fn a_key_whose_key_ops_do_not_allow_verify_is_held_back() {
     let only = |found: &str| {
         format!("key_ops {found}: only keys for verifying signatures (\"verify\") are published")
     };
-    assert_eq!(told(json!(["encrypt", "wrapKey"])), only(r#"["encrypt", "wrapKey"]"#));
+    assert_eq!(
+        told(json!(["encrypt", "wrapKey"])),
+        only(r#"["encrypt", "wrapKey"]"#)
+    );
     assert_eq!(told(json!(["sign"])), only(r#"["sign"]"#));
-    assert_eq!(told(json!(["VERIFY", "verify "])), only(r#"["VERIFY", one of an unknown name]"#));
+    assert_eq!(
+        told(json!(["VERIFY", "verify "])),
+        only(r#"["VERIFY", one of an unknown name]"#)
+    );
     assert_eq!(told(json!([])), only("[]"));
     let many: Vec<_> = (0..50).map(|number| format!("op{number:02}")).collect();
     assert!(told(json!(many)).contains(r#""op07", …]"#));
     // With `use` as without, for every type of key.
-    let reason = ec_reason(&[("use", json!("sig")), ("key_ops", json!(["deriveKey", "deriveBits"]))]);
+    let reason = ec_reason(&[
+        ("use", json!("sig")),
+        ("key_ops", json!(["deriveKey", "deriveBits"])),
+    ]);
     assert_eq!(reason.label(), "key_ops");
 }
 
@@ -361,7 +370,10 @@ fn key_ops_with_verify_among_others_are_published_where_use_does_not_contradict(
         (json!("sig"), json!(["sign", "verify"])),
         (json!(null), json!(null)),
     ] {
-        let jwk = member(&rsa().jwk, &[("use", r#use), ("key_ops", operations), ("ext", json!(true))]);
+        let jwk = member(
+            &rsa().jwk,
+            &[("use", r#use), ("key_ops", operations), ("ext", json!(true))],
+        );
         assert_eq!(accepted(&jwk), rsa().jwk, "it is written as always");
     }
     let escaped = r#""key_ops":["verif\u0079"]"#;
@@ -375,15 +387,29 @@ fn key_ops_with_verify_among_others_are_published_where_use_does_not_contradict(
 fn key_ops_of_another_shape_are_held_back() {
     for (value, fault) in [
         (json!("verify"), MemberFault::NotAnArray { found: "a string" }),
-        (json!({"verify": true}), MemberFault::NotAnArray { found: "an object" }),
-        (json!(["verify", 1]), MemberFault::NotOnlyStrings { found: "a number" }),
-        (json!([["verify"]]), MemberFault::NotOnlyStrings { found: "an array" }),
-        (json!(["verify", null]), MemberFault::NotOnlyStrings { found: "null" }),
+        (
+            json!({"verify": true}),
+            MemberFault::NotAnArray { found: "an object" },
+        ),
+        (
+            json!(["verify", 1]),
+            MemberFault::NotOnlyStrings { found: "a number" },
+        ),
+        (
+            json!([["verify"]]),
+            MemberFault::NotOnlyStrings { found: "an array" },
+        ),
+        (
+            json!(["verify", null]),
+            MemberFault::NotOnlyStrings { found: "null" },
+        ),
         (json!(["verify", "verify"]), MemberFault::ValueTwice),
     ] {
         assert_eq!(reason(&[("key_ops", value)]), of("key_ops", fault));
     }
-    let twice = rsa().jwk.replacen('{', r#"{"key_ops":["verify"],"key_ops":["encrypt"],"#, 1);
+    let twice = rsa()
+        .jwk
+        .replacen('{', r#"{"key_ops":["verify"],"key_ops":["encrypt"],"#, 1);
     assert_eq!(reason_of(&twice, &ec().jwk).label(), "duplicate_member");
 }
 

@@ -15,7 +15,11 @@ const DAY: i64 = 24;
 #[test]
 fn nothing_is_forgotten_before_a_process_has_run_evenly_for_seven_days() {
     let gone = issuer().lists("a b").lists("b").after(hours(100 * DAY));
-    let young = gone.clone().restarted().clocked(hours(0), hours(7 * DAY - 1)).publishes("b");
+    let young = gone
+        .clone()
+        .restarted()
+        .clocked(hours(0), hours(7 * DAY - 1))
+        .publishes("b");
     assert_eq!(young.ring.ledger().entries().len(), 2);
     let old = gone.restarted().clocked(hours(0), hours(7 * DAY)).publishes("b");
     assert_eq!(old.ring.ledger().entries().len(), 1);
@@ -56,7 +60,11 @@ fn a_key_found_absent_while_the_clock_is_set_back_keeps_its_whole_retention() {
 #[test]
 fn a_revocation_while_the_clock_is_set_back_is_one_of_now() {
     let back = hours(365 * DAY);
-    let story = issuer().lists("a b3").after(-back).clocked(back, hours(0)).revokes("a");
+    let story = issuer()
+        .lists("a b3")
+        .after(-back)
+        .clocked(back, hours(0))
+        .revokes("a");
     let mut story = story.after(back).clocked(hours(0), hours(0));
     assert!(story.ring.key_set(story.now).revoked_until.is_some());
 }
@@ -87,7 +95,10 @@ fn ring() -> Ring {
 
 fn kids(ring: &mut Ring, now: Timestamp) -> Vec<KeyId> {
     let set = ring.key_set(now);
-    set.keys.iter().map(|published| published.key.id().clone()).collect()
+    set.keys
+        .iter()
+        .map(|published| published.key.id().clone())
+        .collect()
 }
 
 proptest! {

@@ -167,7 +167,10 @@ impl Story {
         self.now += REFRESH;
         let refused = self.ring.heard(&source(name), listing, self.now);
         assert!(
-            matches!(refused, Err(Refused::NothingPublishable { .. } | Refused::AllRevoked { .. })),
+            matches!(
+                refused,
+                Err(Refused::NothingPublishable { .. } | Refused::AllRevoked { .. })
+            ),
             "{refused:?}"
         );
         self
@@ -226,6 +229,15 @@ impl Story {
     #[track_caller]
     pub(super) fn publishes(mut self, expected: &str) -> Self {
         assert_eq!(told(&self.ring.key_set(self.now)), expected, "at {}", self.now);
+        self
+    }
+
+    /// Whether these keys are published and listed, others or not.
+    #[track_caller]
+    pub(super) fn publishes_listed(mut self, expected: &str) -> Self {
+        let set = told(&self.ring.key_set(self.now));
+        let published: Vec<_> = set.split(' ').collect();
+        assert!(expected.split(' ').all(|name| published.contains(&name)), "{set}");
         self
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::key::{PublicKey, Quarantined, parse_jwks};
+use crate::key::{MAX_BYTES, PublicKey, Quarantined};
 use crate::source::fetch::{self, Answer, Session, Target};
-use crate::source::{Accepted, Asked, Cause, ReadError};
+use crate::source::{Accepted, Asked, Cause, ReadError, parse};
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const JWKS: &str = "/openid/v1/jwks";
@@ -26,7 +26,7 @@ pub(super) struct Documents {
 
 /// Connects, and reads both.
 pub(super) async fn read(target: &Target, accepted: Option<&Accepted>) -> Result<Documents, ReadError> {
-    read_over(&mut open(target).await?, target, accepted).await
+    read_over(&mut open(target).await?, target, accepted, MAX_BYTES).await
 }
 
 pub(super) async fn open(target: &Target) -> Result<Session<'_>, ReadError> {
@@ -35,11 +35,12 @@ pub(super) async fn open(target: &Target) -> Result<Session<'_>, ReadError> {
         .map_err(|cause| Server(&target.base).error("", cause))
 }
 
-/// Reads both over a connection that is open.
+/// Reads both over a connection that is open; the keys may take so many bytes.
 pub(super) async fn read_over(
     session: &mut Session<'_>,
     target: &Target,
     accepted: Option<&Accepted>,
+    limit: usize,
 ) -> Result<Documents, ReadError> {
     let server = Server(&target.base);
     let issuer = session
@@ -55,7 +56,12 @@ pub(super) async fn read_over(
         .get(&server.url(JWKS))
         .await
         .map_err(|cause| server.error(JWKS, cause))?;
-    let parsed = parse_jwks(&jwks.body).map_err(|error| server.error(JWKS, error.into()))?;
+    if jwks.body.len() > limit {
+        return Err(server.error(JWKS, Cause::TooLarge { limit }));
+    }
+    let parsed = parse::jwks(&jwks.body)
+        .await
+        .map_err(|cause| server.error(JWKS, cause))?;
     if parsed.keys.is_empty() {
         let place = fetch::shown(&server.url(JWKS));
         return Err(ReadError::nothing_publishable(

@@ -4,7 +4,7 @@
 //! of those that were known. A replica that cannot be read is silent: what the others list is published, and nothing is
 //! taken for absent.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::documents::{self, Documents};
 use super::slice::Slice;
-use crate::key::Quarantined;
+use crate::key::{MAX_BYTES, Quarantined};
 use crate::ring::{EndpointReading, Listing};
 use crate::source::fetch::{self, Session, Target};
 use crate::source::survey::{Survey, Surveyed};
@@ -223,6 +223,8 @@ async fn ask(
     wants_slice: bool,
 ) -> Vec<Answered> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
+    // What they list together has the bound of one document; each has its share, which no other can take.
+    let limit = MAX_BYTES / endpoints.len().max(1);
     let asked: Vec<_> = endpoints
         .iter()
         .map(|address| {
@@ -231,7 +233,7 @@ async fn ask(
             AbortOnDropHandle::new(tokio::spawn(async move {
                 // It is never closed.
                 let _place = places.acquire().await;
-                documents_and_slice(&target, accepted.as_deref(), wants_slice).await
+                documents_and_slice(&target, accepted.as_deref(), limit, wants_slice).await
             }))
         })
         .collect();
@@ -267,13 +269,14 @@ fn at(target: &Target, address: SocketAddr) -> Target {
 async fn documents_and_slice(
     target: &Target,
     accepted: Option<&Accepted>,
+    limit: usize,
     wants_slice: bool,
 ) -> (Result<Documents, ReadError>, Option<Slice>) {
     let mut session = match documents::open(target).await {
         Ok(session) => session,
         Err(error) => return (Err(error), None),
     };
-    let documents = documents::read_over(&mut session, target, accepted).await;
+    let documents = documents::read_over(&mut session, target, accepted, limit).await;
     if !wants_slice || documents.is_err() {
         return (documents, None);
     }
@@ -288,7 +291,8 @@ fn listing(answers: Vec<Answered>, complete: bool) -> Listing {
         complete,
         ..Listing::default()
     };
-    let mut ids = HashSet::new();
+    // A key that several list is one object.
+    let mut known = HashMap::new();
     let mut max_age = None;
     for Answered {
         endpoint, documents, ..
@@ -297,11 +301,17 @@ fn listing(answers: Vec<Answered>, complete: bool) -> Listing {
         let (keys, quarantined) = match documents {
             Err(error) => (None, error.quarantined().to_vec()),
             Ok(documents) => {
-                let new = documents.keys.iter().filter(|key| ids.insert(key.id().clone()));
-                listing.keys.extend(new.cloned());
+                let mut keys = Vec::with_capacity(documents.keys.len());
+                for key in documents.keys {
+                    let one = known.entry(key.id().clone()).or_insert_with(|| {
+                        listing.keys.push(key.clone());
+                        key
+                    });
+                    keys.push(one.clone());
+                }
                 listing.issuer.get_or_insert(documents.issuer);
                 max_age = max_age.into_iter().chain(documents.max_age).min();
-                (Some(documents.keys), documents.quarantined)
+                (Some(keys), documents.quarantined)
             }
         };
         listing

@@ -2,6 +2,7 @@
 
 mod direct;
 mod mutual_tls;
+mod names;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -182,7 +183,7 @@ async fn a_revoked_key_is_gone_at_once_and_stays_so_after_a_kill() {
 async fn the_last_key_is_revoked_by_force_and_both_documents_answer_503() {
     let house = House::new();
     std::fs::remove_file(house.folder.path("1.pub")).unwrap();
-    let _service = house.serve("").await;
+    let service = house.serve("").await;
     house.publishes(&[0]).await;
     let report = house.done(&["revoke", &kid(0), "--reason", "leaked", "--force"]);
     assert_eq!(report["withdrawn"], true);
@@ -192,6 +193,31 @@ async fn the_last_key_is_revoked_by_force_and_both_documents_answer_503() {
     assert_eq!(http.get(&discovery).await.status, 503);
     let told = house.keys(&["list"]).stdout;
     assert!(told.contains("Nothing is published"), "{told}");
+
+    // Read again, it still lists the revoked key alone: that is what the log says.
+    house.folder.write("0.pub", &(key(0) + "\n"));
+    let line = eventually("the log says why", async || {
+        let mut lines = service.log().into_iter().map(|line| line.to_string());
+        lines.find(|line| line.contains("every listed key is revoked"))
+    })
+    .await;
+    for part in [
+        "until a source lists another key",
+        "keys unrevoke",
+        "new signing key",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    for line in service.log() {
+        let line = line.to_string();
+        let wrong = [
+            "cannot be read",
+            "nothing was published yet",
+            "stays published",
+            "Put an RSA key",
+        ];
+        assert!(!wrong.iter().any(|wrong| line.contains(wrong)), "{line}");
+    }
 
     house.folder.write("1.pub", &key(1));
     answers(&http, &house.jwks(), 200).await;
