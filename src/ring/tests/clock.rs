@@ -69,6 +69,23 @@ fn a_revocation_while_the_clock_is_set_back_is_one_of_now() {
     assert!(story.ring.key_set(story.now).revoked_until.is_some());
 }
 
+#[test]
+fn a_replica_with_a_wrong_clock_takes_no_key_from_the_others() {
+    let two_years = hours(2 * 365 * DAY);
+    for wrong in [-two_years, two_years] {
+        let mut here = issuer().lists("a b").after(hours(60 * DAY)).lists("a b");
+        let there = here.clone().restarted().after(wrong).lists("a");
+        here.ring.adopt(there.ring.ledger(), here.now);
+        let published = kids(&mut here.ring, here.now).len();
+        assert_eq!(published, 2, "{wrong:#}");
+        let here = here.lists("a b").publishes("a b");
+        here.lists("a")
+            .publishes("a ~b")
+            .after(RETENTION - hours(1))
+            .publishes("a ~b");
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Read(Vec<&'static str>),
