@@ -28,6 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use self::bounds::MAX_LISTED;
 pub use self::command::{Command, Done, Outcome};
 pub use self::decisions::{Approval, ChangeId, Confirmed, Decision, DecisionId, Revocation, Undone};
+pub(crate) use self::document::is_called_ledger;
 pub use self::document::{DecodeError, EntryFault, FORMAT, MAX_DOCUMENT};
 pub use self::hearing::Refused;
 pub use self::ledger::{Entry, Ledger, Presence};

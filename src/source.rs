@@ -13,7 +13,9 @@ mod kubeconfig;
 pub(crate) mod local;
 mod parse;
 mod place;
+mod quote;
 mod reach;
+mod status;
 mod survey;
 
 use std::path::PathBuf;
@@ -27,11 +29,14 @@ pub use accepted::Accepted;
 use api_server::ApiServer;
 use embedded::Embedded;
 pub use error::{Asked, Cause, Phase, ReadError};
-pub(crate) use fetch::{Connections, Reply};
+pub(crate) use fetch::{Connections, Exchange, Reply};
 use files::Files;
 pub use files::FolderWatch;
 use jwks::Jwks;
+pub(crate) use quote::quote;
 pub(crate) use reach::Reach;
+pub use status::Refusal;
+pub(crate) use status::Status;
 pub use survey::{Survey, Surveyed};
 
 use crate::ring::Listing;

@@ -147,6 +147,17 @@ impl Ledger {
     }
 }
 
+/// Whether bytes begin as a ledger does, whatever comes then: it may have been cut, or changed since.
+pub(crate) fn is_called_ledger(document: &[u8]) -> bool {
+    // Edited by hand, it may have other spaces.
+    let dense = |text: &[u8]| -> Vec<u8> {
+        let bytes = text.iter().copied();
+        bytes.filter(|byte| !byte.is_ascii_whitespace()).collect()
+    };
+    let begins = dense(format!("{{\"kind\":\"{KIND}\"").as_bytes());
+    dense(document.get(..200).unwrap_or(document)).starts_with(&begins)
+}
+
 fn told(faults: &[EntryFault]) -> String {
     let mut text: Vec<_> = faults.iter().take(TOLD).map(ToString::to_string).collect();
     if let Some(more @ 1..) = faults.len().checked_sub(TOLD) {

@@ -7,6 +7,7 @@ mod remedy;
 use std::fmt;
 use std::time::Duration;
 
+use super::status::Refusal;
 use crate::key::{ParseError, Quarantined};
 
 /// A read that gave no listing. `Display` is one line: place, cause, remedy.
@@ -222,18 +223,22 @@ pub enum Cause {
         reason: String,
     },
     /// 401.
-    #[error("answered 401 Unauthorized")]
+    #[error("answered 401 Unauthorized{}", Said(said))]
     Unauthorized {
         /// Whether any credentials were sent.
         sent: bool,
+        /// What the API server said.
+        said: Option<Refusal>,
     },
     /// 403.
-    #[error("answered 403 Forbidden{}", user.as_ref().map(|user| format!(" to {user}")).unwrap_or_default())]
+    #[error("answered 403 Forbidden{}{}", user.as_ref().map(|user| format!(" to {user}")).unwrap_or_default(), Said(said))]
     Forbidden {
         /// The Kubernetes user that was refused, where the answer names one of a known shape.
         user: Option<String>,
         /// Whether any credentials were sent.
         sent: bool,
+        /// What the API server said.
+        said: Option<Refusal>,
     },
     /// 404.
     #[error("answered 404 Not Found")]
@@ -247,8 +252,13 @@ pub enum Cause {
         to: Option<String>,
     },
     /// Any other status but 200.
-    #[error("answered {0}")]
-    Status(http::StatusCode),
+    #[error("answered {status}{}", Said(said))]
+    Status {
+        /// The status.
+        status: http::StatusCode,
+        /// What the API server said.
+        said: Option<Refusal>,
+    },
     /// More than we are willing to read.
     #[error("larger than {limit} bytes")]
     TooLarge {
@@ -330,6 +340,15 @@ pub enum Cause {
     },
 }
 
+/// What an API server said, where it said anything.
+struct Said<'a>(&'a Option<Refusal>);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |said| said.fmt(f))
+    }
+}
+
 impl Cause {
     /// A short, stable name.
     pub fn label(&self) -> &'static str {
@@ -350,7 +369,7 @@ impl Cause {
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound => "not_found",
             Self::Redirect { .. } => "redirect",
-            Self::Status(_) => "http_status",
+            Self::Status { .. } => "http_status",
             Self::TooLarge { .. } => "too_large",
             Self::NotHttp { .. }
             | Self::Encoded
@@ -373,7 +392,7 @@ impl Cause {
             Self::OtherIssuer { .. } => 7,
             Self::Unauthorized { .. } | Self::Forbidden { .. } => 6,
             Self::NoKeys | Self::NothingPublishable { .. } | Self::AllRevoked { .. } => 5,
-            Self::NotFound | Self::Redirect { .. } | Self::Status(_) => 3,
+            Self::NotFound | Self::Redirect { .. } | Self::Status { .. } => 3,
             Self::TooLarge { .. }
             | Self::NotHttp { .. }
             | Self::Encoded

@@ -7,6 +7,9 @@
 
 mod answer;
 mod connect;
+mod exchange;
+mod meter;
+mod no_proxy;
 mod pool;
 mod tls;
 
@@ -28,7 +31,10 @@ use url::{Host, Url};
 use super::{Cause, Phase};
 pub(super) use answer::Answer;
 pub(crate) use answer::Reply;
+use answer::{Sent, collect};
 pub(super) use connect::Proxy;
+pub(crate) use exchange::Exchange;
+use meter::Meter;
 pub(crate) use pool::Connections;
 pub(super) use tls::{Identity, Roots, SystemRoots};
 
@@ -40,6 +46,9 @@ pub(super) const MAX_OBJECT: usize = 4 << 20;
 
 /// Bound of one whole read, where the settings name none.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who asks.
+const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("oidc-issuer/", env!("CARGO_PKG_VERSION")));
 
 /// A connection, whatever it runs over.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -67,6 +76,16 @@ pub(super) struct Target {
     pub(super) timeout: Duration,
 }
 
+impl Target {
+    /// The credentials that are sent: a refusal that repeats them must not be shown.
+    fn sent(&self) -> Sent<'_> {
+        Sent {
+            any: self.identity.is_some() || !self.headers.is_empty(),
+            headers: &self.headers,
+        }
+    }
+}
+
 /// One read: its connection, and its time.
 pub(super) struct Session<'a> {
     target: &'a Target,
@@ -77,6 +96,8 @@ pub(super) struct Session<'a> {
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    /// What may still arrive over it.
+    meter: Meter,
     /// Closes it when it is dropped.
     task: AbortOnDropHandle<Result<(), hyper::Error>>,
     opened: Instant,
@@ -101,49 +122,44 @@ impl<'a> Session<'a> {
 
     /// Gets a document, `url` being below the session's target. Anything but a plain 200 is an error.
     pub(super) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
-        let response = match self.ask(Method::GET, url, None).await {
+        let response = match self.ask(Method::GET, url).await {
             // A server may close a connection after each answer, announced or not.
             Err(Cause::Interrupted { .. }) if self.connection.has_answered => {
                 self.connection = Connection::open(self.target, self.deadline).await?;
-                self.ask(Method::GET, url, None).await
+                self.ask(Method::GET, url).await
             }
             answered => answered,
         }?;
         self.connection.has_answered = true;
-        let has_credentials = self.target.identity.is_some() || !self.target.headers.is_empty();
+        self.connection.meter.allow(meter::body(MAX_BODY));
         self.deadline
-            .bound(Phase::Body, Answer::read(response, has_credentials))
+            .bound(Phase::Body, Answer::read(response, &self.target.sent()))
             .await?
     }
 
-    /// Sends a request with a JSON document, once.
-    async fn send(&mut self, method: Method, url: &Url, json: Option<Bytes>) -> Result<Reply, Cause> {
-        let response = self.ask(method, url, json).await?;
-        let has_credentials = self.target.identity.is_some() || !self.target.headers.is_empty();
-        self.deadline
-            .bound(Phase::Body, Reply::read(response, has_credentials))
-            .await?
-    }
-
-    async fn ask(
+    /// Sends a request once, and reads the answer whatever its status is. Only the body of a success has to be whole.
+    async fn exchange(
         &mut self,
-        method: Method,
-        url: &Url,
-        json: Option<Bytes>,
-    ) -> Result<Response<Incoming>, Cause> {
-        let has_document = json.is_some();
-        let mut request = Request::new(Full::new(json.unwrap_or_default()));
-        *request.method_mut() = method;
-        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        *request.uri_mut() = path.parse().map_err(|_| Cause::Settings {
-            reason: "the URL is not valid in an HTTP request".into(),
-            remedy: "Remove or escape what is not plain ASCII in it.".into(),
-        })?;
-        *request.headers_mut() = self.headers.clone();
-        if has_document {
-            let json = HeaderValue::from_static("application/json");
-            request.headers_mut().insert(CONTENT_TYPE, json);
-        }
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Response<Bytes>, Cause> {
+        let response = self.request(request).await?;
+        self.connection.meter.allow(meter::body(limit));
+        let (head, body) = response.into_parts();
+        let body = match self.deadline.bound(Phase::Body, collect(body, limit)).await? {
+            Err(cause) if head.status.is_success() => return Err(cause),
+            body => body.unwrap_or_default(),
+        };
+        Ok(Response::from_parts(head, body))
+    }
+
+    async fn ask(&mut self, method: Method, url: &Url) -> Result<Response<Incoming>, Cause> {
+        let request = request(method, url, self.headers.clone(), None)?;
+        self.request(request).await
+    }
+
+    async fn request(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Cause> {
+        self.connection.meter.allow(meter::HEAD);
         let sender = &mut self.connection.sender;
         let asked = async {
             sender.ready().await?;
@@ -167,7 +183,10 @@ impl<'a> Session<'a> {
 
 impl Connection {
     async fn open(target: &Target, deadline: Deadline) -> Result<Self, Cause> {
-        let wire = deadline.bound(Phase::Connect, connect::connect(target)).await??;
+        let meter = Meter::new(meter::OPENING);
+        let wire = deadline
+            .bound(Phase::Connect, connect::connect(target, &meter))
+            .await??;
         let wire = if target.base.scheme() == "https" {
             deadline
                 .bound(Phase::Handshake, tls::handshake(target, wire))
@@ -181,11 +200,35 @@ impl Connection {
         let task = AbortOnDropHandle::new(tokio::spawn(connection));
         Ok(Self {
             sender,
+            meter,
             task,
             opened: Instant::now(),
             has_answered: false,
         })
     }
+}
+
+/// A request, with a JSON document where one is given.
+fn request(
+    method: Method,
+    url: &Url,
+    headers: HeaderMap,
+    json: Option<Bytes>,
+) -> Result<Request<Full<Bytes>>, Cause> {
+    let has_document = json.is_some();
+    let mut request = Request::new(Full::new(json.unwrap_or_default()));
+    *request.method_mut() = method;
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    *request.uri_mut() = path.parse().map_err(|_| Cause::Settings {
+        reason: "the URL is not valid in an HTTP request".into(),
+        remedy: "Remove or escape what is not plain ASCII in it.".into(),
+    })?;
+    *request.headers_mut() = headers;
+    if has_document {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+    }
+    Ok(request)
 }
 
 /// `url` with a path appended, whatever slash is between them; the query goes.
@@ -275,10 +318,7 @@ fn headers(target: &Target) -> Result<HeaderMap, Cause> {
     // The API server answers 406 to `application/json` on its JWKS.
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(
-        USER_AGENT,
-        HeaderValue::from_static(concat!("oidc-issuer/", env!("CARGO_PKG_VERSION"))),
-    );
+    headers.insert(USER_AGENT, PROGRAM);
     Ok(headers)
 }
 
@@ -318,6 +358,15 @@ impl Deadline {
 fn broken(error: &hyper::Error, phase: Phase) -> Cause {
     if let Some(cause) = tls::cause_within(error) {
         return cause;
+    }
+    if meter::is_overrun(error) {
+        return Cause::NotHttp {
+            reason: match phase {
+                Phase::Body => "its body has more chunks, extensions or trailers than any document",
+                _ => "its headers have no end, or the interim answers (1xx) before them",
+            }
+            .into(),
+        };
     }
     if error.is_parse() {
         return Cause::NotHttp {

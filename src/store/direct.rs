@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::opening::judge;
-use super::shared::{Content, Read, SaveError, Shared};
+use super::opening::{Judged, judge, judge_stored};
+use super::shared::{Read, SaveError, Shared};
 use super::{Fault, Folder, LockError, StoreSettings};
 use crate::ring::Ledger;
 use crate::source::Connections;
@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// After so many lost races something else is wrong.
 const ATTEMPTS: u32 = 10;
+
+/// After a lost race; longer after each.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a change makes of a ledger: the one to write, if any, and what to tell.
 pub type Change<T> = (Option<Ledger>, T);
@@ -127,26 +130,32 @@ async fn in_shared<T, E>(
         ))
     };
     let failed = |error: &dyn std::fmt::Display| AmendError::Store(error.to_string());
-    for _ in 0..ATTEMPTS {
+    for attempt in 1..=ATTEMPTS {
         let read = timeout(PATIENCE, shared.load(None)).await.map_err(|_| late())?;
         let stored = match read.map_err(|error| failed(&error))? {
             Read::Stored(stored) => stored,
-            Read::Unchanged => continue,
+            Read::Unchanged => {
+                return Err(AmendError::Store(format!(
+                    "{place}: it says that nothing has changed, which was not asked. Check what is in front of the store"
+                )));
+            }
         };
         let (ledger, previous) = match stored.content {
             None => (None, None),
-            Some(Content::Octets(document)) => {
-                let ledger = judge(&document, issuer).map_err(|fault| {
-                    let (Fault::Torn(reason) | Fault::Refused(reason)) = fault;
-                    AmendError::Store(format!("{place}: {reason}; it is left as it is"))
-                })?;
-                (Some(ledger), Some(document))
-            }
-            Some(Content::TooLarge(size)) => {
-                return Err(AmendError::Store(format!(
-                    "{place}: it has {size} bytes, which is no ledger"
-                )));
-            }
+            Some(content) => match judge_stored(&content, issuer) {
+                Judged::Ledger(ledger) => (Some(ledger), Some(content.bytes)),
+                Judged::Torn(reason) | Judged::Refused(reason) => {
+                    return Err(AmendError::Store(format!(
+                        "{place}: {reason}; it is left as it is"
+                    )));
+                }
+                Judged::Foreign(reason) => {
+                    return Err(AmendError::Store(format!(
+                        "{place}: what was answered is no ledger, and no damaged one ({reason}). Check what is in front of \
+                         the store"
+                    )));
+                }
+            },
         };
         let (ledger, told) = change(ledger).map_err(AmendError::Refused)?;
         let Some(ledger) = ledger else {
@@ -156,7 +165,8 @@ async fn in_shared<T, E>(
         let save = shared.save(document, &stored.version, previous);
         match timeout(PATIENCE, save).await.map_err(|_| late())? {
             Ok(_) => return Ok(told),
-            Err(SaveError::Lost) => {}
+            // The others need a moment too.
+            Err(SaveError::Lost) => sleep(PAUSE.saturating_mul(attempt)).await,
             Err(SaveError::Failed(error)) => return Err(failed(&error)),
         }
     }

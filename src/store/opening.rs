@@ -2,7 +2,8 @@
 //! a key that was revoked would be published again, and one that is retained be missing.
 
 use super::Fault;
-use crate::ring::{DecodeError, Ledger};
+use super::shared::{Content, Proof};
+use crate::ring::{DecodeError, Ledger, is_called_ledger};
 
 /// What one place said about the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,43 @@ pub(super) fn judge(document: &[u8], issuer: &str) -> Result<Ledger, Fault> {
     Ledger::decode(document, issuer).map_err(Fault::from)
 }
 
+/// What a shared store gave, where a ledger should be.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// This is it.
+    Ledger(Ledger),
+    /// A ledger that is damaged in its store: the generation before may stand in, and it may be replaced.
+    Torn(String),
+    /// Nobody knows what it is: what was cut on the way, or the answer of something in front of the store. It says nothing
+    /// about the ledger.
+    Foreign(String),
+    /// Another issuer's, or of a newer format.
+    Refused(String),
+}
+
+/// A damaged ledger is believed to be damaged only where nothing else can be the reason.
+pub(super) fn judge_stored(content: &Content, issuer: &str) -> Judged {
+    let bytes = content.bytes.trim_ascii();
+    match judge(&content.bytes, issuer) {
+        Ok(ledger) => Judged::Ledger(ledger),
+        Err(Fault::Refused(reason)) => Judged::Refused(reason),
+        Err(Fault::Torn(reason)) => {
+            let is_torn = match content.proof {
+                Proof::Ours => true,
+                Proof::Whole => is_called_ledger(bytes),
+                Proof::None => {
+                    is_called_ledger(bytes) && serde_json::from_slice::<serde_json::Value>(bytes).is_ok()
+                }
+            };
+            if is_torn {
+                Judged::Torn(reason)
+            } else {
+                Judged::Foreign(reason)
+            }
+        }
+    }
+}
+
 impl From<DecodeError> for Fault {
     fn from(error: DecodeError) -> Self {
         if error.is_damage() {
@@ -78,6 +116,40 @@ mod tests {
 
     fn empty() -> Opening {
         Opening::With(Ledger::default())
+    }
+
+    #[test]
+    fn only_a_ledger_is_torn_and_nothing_else_that_comes_in_its_place() {
+        let issuer = crate::store::fake::ISSUER;
+        let good = crate::store::fake::document(&["a"]);
+        let judged = |bytes: &[u8], proof| {
+            let bytes = bytes.to_vec().into();
+            match judge_stored(&Content { bytes, proof }, issuer) {
+                Judged::Ledger(_) => "ledger",
+                Judged::Torn(_) => "torn",
+                Judged::Foreign(_) => "foreign",
+                Judged::Refused(_) => "refused",
+            }
+        };
+        let changed = String::from_utf8(good.clone())
+            .unwrap()
+            .replace("\"listed\":true", "\"listed\":false");
+        let other = ledger(&["a"]).encode("https://other.example");
+        for (bytes, none, whole, ours) in [
+            (good.as_slice(), "ledger", "ledger", "ledger"),
+            (changed.as_bytes(), "torn", "torn", "torn"),
+            // Cut on the way, or in the store.
+            (&good[..60], "foreign", "torn", "torn"),
+            (&good[..good.len() - 3], "foreign", "torn", "torn"),
+            (b"", "foreign", "foreign", "torn"),
+            (b"<html>login</html>", "foreign", "foreign", "torn"),
+            (b"{}", "foreign", "foreign", "torn"),
+            (br#"{"error":"oidc-issuer ledger"}"#, "foreign", "foreign", "torn"),
+            (&other, "refused", "refused", "refused"),
+        ] {
+            let all = [Proof::None, Proof::Whole, Proof::Ours].map(|proof| judged(bytes, proof));
+            assert_eq!(all, [none, whole, ours], "{}", String::from_utf8_lossy(bytes));
+        }
     }
 
     #[test]

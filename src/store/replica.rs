@@ -3,6 +3,7 @@
 //! The issuer's task opens it, keeps each change in the local copy before it publishes, and shares it afterwards. The
 //! shared store is read and written beside that, by [`Replica::follow`]: whatever it does, nothing waits for it.
 
+mod reading;
 mod rest;
 mod status;
 #[cfg(test)]
@@ -18,10 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use status::Status;
 
-use super::Fault;
 use super::copy::{LoadFailure, LocalCopy, NotKept};
 use super::opening::{Opening, Said, judge, opening};
-use super::shared::{Content, Read, SaveError, Shared, StoreError, Stored};
+use super::shared::{SaveError, Shared, StoreError};
 use super::tracker::{Seen, Step, Tracker};
 use crate::ring::Ledger;
 
@@ -65,6 +65,8 @@ struct Link {
     tracker: Tracker,
     /// The generation before a torn one, as long as nothing was written over that.
     rescued: Option<Ledger>,
+    /// Of the content that was found torn last: what is found again is counted once.
+    torn: Option<[u8; 32]>,
 }
 
 /// A ledger that was found somewhere: to be merged into the ring.
@@ -84,6 +86,7 @@ impl Replica {
                 shared,
                 tracker: Tracker::new(Instant::now()),
                 rescued: None,
+                torn: None,
             })
         };
         Self(Arc::new(Inner {
@@ -338,85 +341,6 @@ impl Replica {
         }
     }
 
-    /// Reads the shared store. `None`: it is what was known.
-    async fn read(&self, link: &mut Link, within: Duration) -> Result<Option<Said>, String> {
-        let Link {
-            shared,
-            tracker,
-            rescued,
-        } = link;
-        let place = shared.place();
-        let read = timeout(within, shared.load(tracker.known())).await;
-        let stored = match read.map_err(|_| late(&place, within)).flatten() {
-            Err(error) => return Err(error.to_string()),
-            Ok(Read::Unchanged) => {
-                tracker.unchanged(Instant::now());
-                self.reached(false);
-                return Ok(None);
-            }
-            Ok(Read::Stored(stored)) => stored,
-        };
-        self.status().reads += 1;
-        let (said, seen) = match self.judged(shared, stored).await {
-            Ok(judged) => judged,
-            Err(reason) => return Ok(Some(Said::Refused(reason))),
-        };
-        *rescued = match &said {
-            Said::Ledger(older) if seen.document.is_none() => Some(older.clone()),
-            _ => None,
-        };
-        tracker.is_stored(seen, Instant::now());
-        self.reached(false);
-        Ok(Some(said))
-    }
-
-    /// What is stored, and what is known by it. What is torn is set aside: then it may be written over.
-    async fn judged(&self, shared: &mut Shared, stored: Stored) -> Result<(Said, Seen), String> {
-        let (issuer, place) = (&self.0.issuer, shared.place());
-        let seen = |ledger, document| Seen {
-            ledger,
-            document,
-            version: stored.version.clone(),
-        };
-        let reason = match &stored.content {
-            None => return Ok((Said::Nothing, seen(Ledger::default(), None))),
-            Some(Content::TooLarge(size)) => format!("it has {size} bytes"),
-            Some(Content::Octets(document)) => match judge(document, issuer) {
-                Ok(ledger) => {
-                    let document = Some(document.clone());
-                    return Ok((Said::Ledger(ledger.clone()), seen(ledger, document)));
-                }
-                Err(Fault::Refused(reason)) => return Err(refused(&place, &reason)),
-                Err(Fault::Torn(reason)) => reason,
-            },
-        };
-        let rescue = async {
-            let older = match shared.previous().await?.map(|previous| judge(&previous, issuer)) {
-                Some(Err(Fault::Refused(reason))) => return Err(StoreError::new(refused(&place, &reason))),
-                Some(Ok(ledger)) => Some(ledger),
-                Some(Err(Fault::Torn(_))) | None => None,
-            };
-            Ok((older, shared.set_aside(&stored).await?))
-        };
-        let rescued = timeout(AT_WORK, rescue).await;
-        let rescued = rescued.map_err(|_| late(&place, AT_WORK)).flatten();
-        let (older, aside) = rescued.map_err(|error| {
-            format!("the ledger in {place} cannot be used ({reason}), and stays: {error}")
-        })?;
-        tracing::error!(
-            issuer,
-            "the ledger in {place} cannot be used ({reason}), and was set aside as {aside}"
-        );
-        // Nothing of it is known to be stored: whatever there is of it goes back.
-        let seen = seen(Ledger::default(), None);
-        let Some(older) = older else {
-            self.is_lost();
-            return Ok((Said::Lost, seen));
-        };
-        self.is_older();
-        Ok((Said::Ledger(older), seen))
-    }
-
     async fn follow_write(&self, link: &mut Link, mine: &Ledger, seen: Seen) {
         let document = Bytes::from(mine.encode(&self.0.issuer));
         let place = link.shared.place();
@@ -450,10 +374,6 @@ impl Replica {
     fn newest(&self) -> MutexGuard<'_, Option<Ledger>> {
         self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn refused(place: &str, reason: &str) -> String {
-    format!("{place}: {reason}; it is left as it is")
 }
 
 fn late(place: &str, within: Duration) -> StoreError {

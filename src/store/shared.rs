@@ -60,17 +60,21 @@ pub(super) struct Stored {
 
 /// What stands where the ledger should.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// These octets.
-    Octets(Bytes),
-    /// So many that they were not read.
-    TooLarge(u64),
+pub(super) struct Content {
+    pub(super) bytes: Bytes,
+    pub(super) proof: Proof,
 }
 
-impl From<Bytes> for Content {
-    fn from(octets: Bytes) -> Self {
-        Self::Octets(octets)
-    }
+/// What is known of a content beside itself. What was cut on the way, or is something else's answer, must not be taken for a
+/// ledger that is torn in its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing.
+    None,
+    /// The store gives a checksum, and these are all bytes of it.
+    Whole,
+    /// It is a member of an object that is whole, and marked as ours.
+    Ours,
 }
 
 /// Why nothing was written.
@@ -107,7 +111,8 @@ impl Shared {
                 Some(Self::Kubernetes(Box::new(object)))
             }
             StoreSettings::ObjectStorage { shared, .. } => {
-                Some(Self::Objects(Box::new(Object::new(shared, issuer))))
+                let object = Object::new(shared, issuer, connections.clone());
+                Some(Self::Objects(Box::new(object)))
             }
         }
     }
@@ -148,7 +153,7 @@ impl Shared {
     }
 
     /// The generation before what was read last, where there is one.
-    pub(super) async fn previous(&mut self) -> Result<Option<Bytes>, StoreError> {
+    pub(super) async fn previous(&mut self) -> Result<Option<Content>, StoreError> {
         match self {
             Self::Kubernetes(object) => Ok(object.previous()),
             Self::Objects(object) => object.previous().await,
@@ -161,7 +166,7 @@ impl Shared {
     pub(super) async fn set_aside(&mut self, stored: &Stored) -> Result<String, StoreError> {
         match self {
             Self::Kubernetes(object) => object.set_aside(stored).await,
-            Self::Objects(object) => object.set_aside(&stored.version).await,
+            Self::Objects(object) => object.set_aside(stored).await,
             #[cfg(test)]
             Self::Fake(fake) => fake.set_aside(stored).await,
         }

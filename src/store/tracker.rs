@@ -111,6 +111,10 @@ impl Tracker {
 
     /// It is still what was known.
     pub(super) fn unchanged(&mut self, now: Instant) {
+        if self.seen.is_none() {
+            // Since what? It would be asked again at once.
+            return self.failed(now);
+        }
         if self.behind_since.is_none() {
             self.failures = 0;
         }
@@ -322,6 +326,37 @@ mod tests {
         }
         assert!(reads >= 9, "{reads}");
         assert!((20..=50).contains(&writes), "{writes}");
+    }
+
+    #[tokio::test]
+    async fn whatever_a_store_answers_it_is_asked_a_few_times_a_second_at_most() {
+        use rand::{Rng as _, SeedableRng as _};
+        for seed in 0..200 {
+            let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+            // Some answers come again and again, as those of a proxy do.
+            let kinds = random.random_range(1..=5);
+            let answers: Vec<u8> = (0..kinds).map(|_| random.random_range(0..6)).collect();
+            let start = Instant::now();
+            let (mut now, mut asked) = (start, 0);
+            let mut tracker = Tracker::new(now);
+            tracker.every(secs(1));
+            while now < start + Duration::from_mins(2) {
+                let step = tracker.next(&ledger(&["a"]), now);
+                let answer = answers[random.random_range(0..answers.len())];
+                asked += u32::from(!matches!(step, Step::Rest(_)));
+                match (step, answer) {
+                    (Step::Rest(wait), _) => now += wait.max(Duration::from_nanos(1)),
+                    (Step::Read, 0) => tracker.unchanged(now),
+                    (Step::Read, 1 | 2) => tracker.failed(now),
+                    (Step::Read, _) => tracker.is_stored(seen(&[], random.random()), now),
+                    (Step::Write(_), 0 | 1) => tracker.failed(now),
+                    (Step::Write(_), 2..=4) => tracker.lost_race(now),
+                    (Step::Write(_), _) => tracker.written(seen(&["a"], random.random()), now),
+                }
+            }
+            // Twice at every refresh of a second, and some more after lost races.
+            assert!(asked <= 120 * 4 + 20, "{asked} with {answers:?}");
+        }
     }
 
     #[tokio::test]

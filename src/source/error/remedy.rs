@@ -1,11 +1,21 @@
 //! What to do about a failed read: a line of advice for each cause, by the kind of place that was asked.
 
+use super::super::status::{Grounds, Refusal};
 use super::{Asked, Cause, Phase};
 
 impl Cause {
     /// What to do about it: a sentence, or several.
     pub(super) fn remedy(&self, asked: Asked) -> String {
         let is_api_server = matches!(asked, Asked::ApiServer | Asked::EndpointSlice | Asked::ConfigMap);
+        let said = match self {
+            Self::Unauthorized { said, .. } | Self::Forbidden { said, .. } | Self::Status { said, .. } => {
+                said.as_ref()
+            }
+            _ => None,
+        };
+        if let Some(remedy) = said.and_then(|said| said.grounds.remedy()) {
+            return format!("{remedy}.");
+        }
         let advice = match self {
             Self::Resolve { .. } => "Check the host name, and the DNS of this machine",
             Self::Refused => "Check that the server is running, and the address and port",
@@ -53,24 +63,20 @@ impl Cause {
             }
             Self::Alert { .. } => "Check whether the server wants a client certificate, and its log",
             Self::NotHttp { .. } => "Check the address and port: another kind of server answers there",
-            Self::Unauthorized { sent: false } if is_api_server => {
+            Self::Unauthorized { sent: false, .. } if is_api_server => {
                 "Give credentials: tokenFile with the token of a service account, or a kubeconfig that has some"
             }
-            Self::Unauthorized { sent: true } if is_api_server => {
+            Self::Unauthorized { sent: true, .. } if is_api_server => {
                 "Check that the token or client certificate is of this cluster and has not expired"
             }
-            Self::Unauthorized { sent: false } => "Give a bearer token as tokenFile",
-            Self::Unauthorized { sent: true } => "Check that the token in tokenFile is valid for this server",
-            Self::Forbidden { .. } if asked == Asked::ConfigMap => {
-                "Give it a Role that may get and update this ConfigMap, and create ConfigMaps in its namespace: \
-                 deploy/kubernetes/rbac.yaml has one"
+            Self::Unauthorized { sent: false, .. } => "Give a bearer token as tokenFile",
+            Self::Unauthorized { sent: true, .. } => {
+                "Check that the token in tokenFile is valid for this server"
             }
-            Self::Forbidden { user, sent: true } if asked == Asked::EndpointSlice => {
-                return grant_endpoints(user.as_deref());
+            Self::Forbidden { user, sent, said } if is_api_server => {
+                return forbidden(asked, user.as_deref(), *sent, said.as_ref());
             }
-            Self::Forbidden { user, sent } if is_api_server => return bind_role(user.as_deref(), *sent),
             Self::Forbidden { .. } => "Check what the token in tokenFile is allowed to read",
-            Self::NotFound if asked == Asked::ConfigMap => "Create the namespace, or correct its name",
             Self::NotFound if asked == Asked::EndpointSlice => {
                 "Set endpoints: false if this API server does not list its replicas (--endpoint-reconciler-type=none)"
             }
@@ -84,14 +90,14 @@ impl Cause {
                 "Redirects are not followed, since keys from elsewhere would be published: give the final URL, or check \
                  for a login page in front of the server"
             }
-            Self::Status(status) if status.as_u16() == 406 => {
+            Self::Status { status, .. } if status.as_u16() == 406 => {
                 "Check what is in front of the server: it was asked for */*"
             }
-            Self::Status(status) if status.as_u16() == 429 => {
+            Self::Status { status, .. } if status.as_u16() == 429 => {
                 "Raise the refresh interval, or the server's limits"
             }
-            Self::Status(status) if status.is_server_error() => "Check the server's health and log",
-            Self::Status(_) => {
+            Self::Status { status, .. } if status.is_server_error() => "Check the server's health and log",
+            Self::Status { .. } => {
                 "Only 200 is taken for an answer: check the URL, and what is in front of the server"
             }
             Self::TooLarge { .. } => "Check what it is: no set of public keys is that large",
@@ -123,6 +129,28 @@ impl Cause {
         } else {
             format!("{advice}.")
         }
+    }
+}
+
+/// What to do about a 403 of an API server. Roles are the remedy only where its authorization refused.
+fn forbidden(asked: Asked, user: Option<&str>, sent: bool, said: Option<&Refusal>) -> String {
+    let grant = || match asked {
+        Asked::ConfigMap => {
+            "Give it a Role that may get and update this ConfigMap, and create ConfigMaps in its namespace: \
+             deploy/kubernetes/rbac.yaml has one."
+                .to_owned()
+        }
+        Asked::EndpointSlice if sent => grant_endpoints(user),
+        _ => bind_role(user, sent),
+    };
+    match said {
+        Some(said) if said.grounds == Grounds::Rights => grant(),
+        Some(_) => "That is its own reason: it is no missing right of RBAC.".to_owned(),
+        None => format!(
+            "It gives no reason of its own: check what is in front of the API server (a proxy, a firewall). If its \
+             authorization refused: {}",
+            grant()
+        ),
     }
 }
 

@@ -8,10 +8,10 @@ use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use serde::Deserialize;
 use url::Url;
 
-use super::{Cause, MAX_BODY, MAX_OBJECT, Phase, broken, shown};
+use super::{Cause, MAX_BODY, Phase, broken, shown};
+use crate::source::Status;
 
 /// A document that was answered with 200.
 #[derive(Debug)]
@@ -23,10 +23,11 @@ pub(in crate::source) struct Answer {
 }
 
 impl Answer {
-    pub(super) async fn read(response: Response<Incoming>, has_credentials: bool) -> Result<Self, Cause> {
+    pub(super) async fn read(response: Response<Incoming>, sent: &Sent<'_>) -> Result<Self, Cause> {
         let (head, body) = response.into_parts();
         if head.status != StatusCode::OK {
-            return Err(refusal(&head, body, has_credentials).await);
+            let body = collect(body, MAX_BODY).await.unwrap_or_default();
+            return Err(refusal(&head, &body, sent));
         }
         let encoding = head.headers.get(CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -56,7 +57,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(super) async fn read(response: Response<Incoming>, has_credentials: bool) -> Result<Self, Cause> {
+    pub(super) fn of(response: Response<Bytes>, sent: &Sent<'_>) -> Result<Self, Cause> {
         let (head, body) = response.into_parts();
         match head.status {
             StatusCode::OK
@@ -66,36 +67,48 @@ impl Reply {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => Ok(Self {
                 status: head.status,
-                body: collect(body, MAX_OBJECT).await?,
+                body,
             }),
-            _ => Err(refusal(&head, body, has_credentials).await),
+            _ => Err(refusal(&head, &body, sent)),
         }
     }
 }
 
+/// The credentials that were sent with a request.
+pub(super) struct Sent<'a> {
+    pub(super) any: bool,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl Sent<'_> {
+    /// What an answer that repeats it must not bring into a message.
+    fn secrets(&self) -> Vec<&str> {
+        let values = self.headers.values().filter_map(|value| value.to_str().ok());
+        values.flat_map(str::split_whitespace).collect()
+    }
+}
+
 /// What any status but 200 means.
-async fn refusal(head: &Parts, body: Incoming, has_credentials: bool) -> Cause {
+fn refusal(head: &Parts, body: &[u8], sent: &Sent<'_>) -> Cause {
+    let status = Status::of(head.status, body);
+    let said = status.as_ref().map(|status| status.refusal(&sent.secrets()));
     match head.status {
-        StatusCode::UNAUTHORIZED => Cause::Unauthorized {
-            sent: has_credentials,
-        },
+        StatusCode::UNAUTHORIZED => Cause::Unauthorized { sent: sent.any, said },
         StatusCode::FORBIDDEN => Cause::Forbidden {
-            user: collect(body, MAX_BODY)
-                .await
-                .ok()
-                .and_then(|body| refused_user(&body)),
-            sent: has_credentials,
+            user: status.and_then(|status| refused_user(status.message())),
+            sent: sent.any,
+            said,
         },
         StatusCode::NOT_FOUND => Cause::NotFound,
         status if status.is_redirection() => Cause::Redirect {
             status: status.as_u16(),
             to: location(&head.headers),
         },
-        status => Cause::Status(status),
+        status => Cause::Status { status, said },
     }
 }
 
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Cause> {
+pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Cause> {
     let too_large = Cause::TooLarge { limit };
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large);
@@ -133,12 +146,7 @@ fn location(headers: &HeaderMap) -> Option<String> {
 
 /// Who was refused, from the `Status` document of an API server: `… User "system:serviceaccount:ns:name" cannot get …`.
 /// Only names of the two shapes that can be nothing else: an answer might echo a token.
-fn refused_user(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Status {
-        message: String,
-    }
-    let Status { message } = serde_json::from_slice(body).ok()?;
+fn refused_user(message: &str) -> Option<String> {
     let (_, rest) = message.split_once("User \"")?;
     let (user, _) = rest.split_once('"')?;
     let is_name = |name: &str| {
@@ -219,14 +227,9 @@ mod tests {
     #[test]
     fn only_a_kubernetes_user_is_told_from_a_refusal() {
         let of = |user: &str| {
-            refused_user(
-                serde_json::json!({
-                    "kind": "Status",
-                    "message": format!("forbidden: User \"{user}\" cannot get path \"/openid/v1/jwks\""),
-                })
-                .to_string()
-                .as_bytes(),
-            )
+            refused_user(&format!(
+                "forbidden: User \"{user}\" cannot get path \"/openid/v1/jwks\""
+            ))
         };
         assert_eq!(of("system:anonymous").as_deref(), Some("system:anonymous"));
         assert_eq!(
@@ -235,7 +238,7 @@ mod tests {
         );
         assert_eq!(of("eyJhbGciOi.eyJpc3Mi.AAAA"), None);
         assert_eq!(of("system:serviceaccount:ns:a;rm -rf"), None);
-        assert_eq!(refused_user(b"<html>"), None);
+        assert_eq!(refused_user("<html>"), None);
     }
 
     #[test]

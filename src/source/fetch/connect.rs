@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 use tower::{Service, ServiceExt as _};
 use url::Url;
 
+use super::meter::{Meter, Metered};
+use super::no_proxy::NoProxy;
 use super::{Cause, Phase, Target, Wire, tls};
 
 /// The way to a server.
@@ -40,7 +42,18 @@ impl Proxy {
         })?;
         match self {
             Self::None => Ok(None),
-            Self::Environment => Ok(Matcher::from_env().intercept(&uri)),
+            Self::Environment => {
+                let port = url.port_or_known_default().unwrap_or(443);
+                let is_direct = url
+                    .host()
+                    .is_some_and(|host| NoProxy::from_env().covers(&host, port));
+                // The matcher takes `*` and ports for names only.
+                Ok(if is_direct {
+                    None
+                } else {
+                    Matcher::from_env().intercept(&uri)
+                })
+            }
             Self::Url(proxy) => {
                 let found = Matcher::builder().all(proxy.clone()).build().intercept(&uri);
                 found.map(Some).ok_or_else(|| Cause::Settings {
@@ -52,19 +65,19 @@ impl Proxy {
     }
 }
 
-pub(super) async fn connect(target: &Target) -> Result<Wire, Cause> {
+pub(super) async fn connect(target: &Target, meter: &Meter) -> Result<Wire, Cause> {
     match target.proxy.to(&target.base)? {
         None => {
             let host = target.base.host_str().unwrap_or_default();
             let port = target.base.port_or_known_default().unwrap_or(443);
-            tcp(host, port).await
+            tcp(host, port, meter).await
         }
-        Some(proxy) => through(proxy, target).await,
+        Some(proxy) => through(proxy, target, meter).await,
     }
 }
 
 /// Lets a proxy connect us.
-async fn through(proxy: Intercept, target: &Target) -> Result<Wire, Cause> {
+async fn through(proxy: Intercept, target: &Target, meter: &Meter) -> Result<Wire, Cause> {
     let authority = proxy
         .uri()
         .authority()
@@ -86,7 +99,11 @@ async fn through(proxy: Intercept, target: &Target) -> Result<Wire, Cause> {
         _ => 1080,
     };
     let roots = target.roots.system();
-    let to_proxy = Dialler { default_port, roots };
+    let to_proxy = Dialler {
+        default_port,
+        roots,
+        meter: meter.clone(),
+    };
     let address = proxy.uri().clone();
     match scheme.as_str() {
         "http" | "https" => {
@@ -119,6 +136,7 @@ async fn through(proxy: Intercept, target: &Target) -> Result<Wire, Cause> {
 struct Dialler {
     default_port: u16,
     roots: tls::SystemRoots,
+    meter: Meter,
 }
 
 impl Service<Uri> for Dialler {
@@ -131,10 +149,14 @@ impl Service<Uri> for Dialler {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { default_port, roots } = self.clone();
+        let Self {
+            default_port,
+            roots,
+            meter,
+        } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default();
-            let wire = tcp(host, uri.port_u16().unwrap_or(default_port)).await?;
+            let wire = tcp(host, uri.port_u16().unwrap_or(default_port), &meter).await?;
             let wire = match uri.scheme_str() {
                 Some("https") => tls::handshake_with_proxy(roots, host, wire).await?,
                 _ => wire,
@@ -153,7 +175,7 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Connects to the first address that answers: the next one is tried when one fails, or after a quarter of a second
 /// (RFC 8305 section 5).
-async fn tcp(host: &str, port: u16) -> Result<Wire, Cause> {
+async fn tcp(host: &str, port: u16, meter: &Meter) -> Result<Wire, Cause> {
     const NEXT: Duration = Duration::from_millis(250);
     // Brackets belong to the URL, not to the address.
     let name = host.trim_start_matches('[').trim_end_matches(']');
@@ -179,7 +201,10 @@ async fn tcp(host: &str, port: u16) -> Result<Wire, Cause> {
                 Ok(stream) => {
                     // A request is one small packet, and waits for nothing.
                     let _ = stream.set_nodelay(true);
-                    return Ok(Box::new(stream));
+                    return Ok(Box::new(Metered {
+                        stream,
+                        meter: meter.clone(),
+                    }));
                 }
                 Err(error) => {
                     failure.get_or_insert(unreachable_for(&error));

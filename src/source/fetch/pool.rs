@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{Connection, Deadline, Identity, Proxy, Reply, Roots, Session, SystemRoots, Target};
-use super::{check, headers};
+use super::{Connection, Deadline, Identity, MAX_OBJECT, Proxy, Reply, Roots, Session, SystemRoots, Target};
+use super::{check, headers, request};
 use crate::source::Cause;
 
 /// How long a connection is used: after that, a balancer may lead to a replica that came meanwhile.
@@ -89,8 +90,21 @@ impl Connections {
         json: Option<Bytes>,
     ) -> Result<Reply, Cause> {
         check(&target.base)?;
-        let deadline = Deadline::new(target.timeout);
         let headers = headers(target)?;
+        let request = request(method, url, headers, json)?;
+        let response = self.exchange(target, &request, MAX_OBJECT).await?;
+        Reply::of(response, &target.sent())
+    }
+
+    /// Sends a request as it is, with its own headers, and gives back the answer whatever its status is. The body has at
+    /// most `limit` bytes. Sent twice like the others.
+    pub(in crate::source) async fn exchange(
+        &self,
+        target: &Target,
+        request: &Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Response<Bytes>, Cause> {
+        let deadline = Deadline::new(target.timeout);
         let way = Way::of(target);
         // Given back at the end of the request. It is never closed.
         let _turn = timeout(self.0.patience, self.0.turns.acquire()).await;
@@ -105,24 +119,24 @@ impl Connections {
         };
         let mut session = Session {
             target,
-            headers,
+            headers: HeaderMap::new(),
             deadline,
             connection,
         };
-        let mut reply = session.send(method.clone(), url, json.clone()).await;
-        if !matches!(reply, Err(Cause::Interrupted { .. } | Cause::Timeout { .. })) {
+        let mut answered = session.exchange(request.clone(), limit).await;
+        if !matches!(answered, Err(Cause::Interrupted { .. } | Cause::Timeout { .. })) {
             doubt.of = None;
         }
         drop(doubt);
-        if is_reused && matches!(reply, Err(Cause::Interrupted { .. })) {
+        if is_reused && matches!(answered, Err(Cause::Interrupted { .. })) {
             session.connection = Connection::open(target, deadline).await?;
-            reply = session.send(method, url, json).await;
+            answered = session.exchange(request.clone(), limit).await;
         }
         // Any other is closed, also where this future is dropped half-way: who knows what would come over it next?
-        if reply.is_ok() {
+        if answered.as_ref().is_ok_and(|answer| is_usual(answer.status())) {
             self.keep(way, session.connection).await;
         }
-        reply
+        answered
     }
 
     /// The CAs of the operating system, for all who share the connections.
@@ -161,6 +175,20 @@ impl Connections {
         });
         idle
     }
+}
+
+/// Of a server that does its work: after any other answer the next request begins anew.
+fn is_usual(status: StatusCode) -> bool {
+    status.is_success()
+        || [
+            StatusCode::NOT_MODIFIED,
+            StatusCode::NOT_FOUND,
+            StatusCode::CONFLICT,
+            StatusCode::PRECONDITION_FAILED,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ]
+        .contains(&status)
 }
 
 impl Default for Connections {

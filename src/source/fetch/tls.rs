@@ -13,6 +13,7 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
+use super::meter::is_overrun;
 use super::{Cause, Target, Wire};
 
 /// Which CAs may have signed a server's certificate.
@@ -20,6 +21,8 @@ use super::{Cause, Target, Wire};
 pub(in crate::source) enum Roots {
     /// These alone.
     Pinned(Arc<Pinned>),
+    /// These, beside those of the operating system.
+    Beside(Arc<Pinned>, SystemRoots),
     /// Those of the operating system.
     System(SystemRoots),
 }
@@ -46,7 +49,9 @@ pub(in crate::source) struct Identity {
 impl PartialEq for Roots {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Pinned(ours), Self::Pinned(theirs)) => ours.certificates == theirs.certificates,
+            (Self::Pinned(ours), Self::Pinned(theirs)) | (Self::Beside(ours, _), Self::Beside(theirs, _)) => {
+                ours.certificates == theirs.certificates
+            }
             (Self::System(ours), Self::System(theirs)) => Arc::ptr_eq(&ours.0, &theirs.0),
             _ => false,
         }
@@ -56,25 +61,18 @@ impl PartialEq for Roots {
 impl Roots {
     /// The CAs in a PEM file. `Err` says what is wrong with it.
     pub(in crate::source) fn pinned(pem: &[u8]) -> Result<Self, String> {
-        let certificates = certificates(pem)?;
-        let mut store = RootCertStore::empty();
-        let (added, ignored) = store.add_parsable_certificates(certificates.iter().cloned());
-        if added == 0 {
-            return Err(match ignored {
-                0 => "it holds no CERTIFICATE block".into(),
-                _ => "none of its certificates can be read".into(),
-            });
-        }
-        Ok(Self::Pinned(Arc::new(Pinned {
-            certificates,
-            store: Arc::new(store),
-        })))
+        Pinned::new(pem).map(Self::Pinned)
+    }
+
+    /// The CAs in a PEM file, and those of the operating system. `Err` says what is wrong with the file.
+    pub(super) fn beside(pem: &[u8], system: SystemRoots) -> Result<Self, String> {
+        Pinned::new(pem).map(|pinned| Self::Beside(pinned, system))
     }
 
     /// The CAs of the operating system, whichever these are: a proxy is not signed by the cluster's CA.
     pub(super) fn system(&self) -> SystemRoots {
         match self {
-            Self::System(roots) => roots.clone(),
+            Self::System(roots) | Self::Beside(_, roots) => roots.clone(),
             Self::Pinned(_) => SystemRoots::default(),
         }
     }
@@ -85,8 +83,37 @@ impl Roots {
                 pinned: Arc::clone(pinned),
                 webpki: webpki(Arc::clone(&pinned.store))?,
             })),
+            Self::Beside(pinned, system) => {
+                // A machine without CAs of its own still has these.
+                let mut store = system
+                    .store()
+                    .map_or_else(|_| RootCertStore::empty(), |store| RootCertStore::clone(&store));
+                store.add_parsable_certificates(pinned.certificates.iter().cloned());
+                Ok(Arc::new(PinnedVerifier {
+                    pinned: Arc::clone(pinned),
+                    webpki: webpki(Arc::new(store))?,
+                }))
+            }
             Self::System(roots) => Ok(webpki(roots.store()?)?),
         }
+    }
+}
+
+impl Pinned {
+    fn new(pem: &[u8]) -> Result<Arc<Self>, String> {
+        let certificates = certificates(pem)?;
+        let mut store = RootCertStore::empty();
+        let (added, ignored) = store.add_parsable_certificates(certificates.iter().cloned());
+        if added == 0 {
+            return Err(match ignored {
+                0 => "it holds no CERTIFICATE block".into(),
+                _ => "none of its certificates can be read".into(),
+            });
+        }
+        Ok(Arc::new(Self {
+            certificates,
+            store: Arc::new(store),
+        }))
     }
 }
 
@@ -187,6 +214,9 @@ async fn with(
                 name: name.to_owned(),
             },
             Some(cause) => cause,
+            None if is_overrun(&error) => Cause::Handshake {
+                reason: "the server sends more than any handshake has".into(),
+            },
             None => Cause::Interrupted {
                 phase: super::Phase::Handshake,
             },

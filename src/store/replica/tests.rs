@@ -56,6 +56,11 @@ impl Running {
     }
 }
 
+/// The beginning of a ledger.
+fn torn() -> Vec<u8> {
+    document(&["a"])[..50].to_vec()
+}
+
 fn stored(store: &Fake) -> Ledger {
     match &store.now().document {
         Some(document) => Ledger::decode(document, ISSUER).unwrap(),
@@ -265,7 +270,7 @@ async fn a_copy_is_made_of_what_the_store_had() {
 async fn a_torn_ledger_in_the_store_is_set_aside_and_written_anew() {
     let store = Fake::holding(document(&["a"]));
     let replica = Running::start(None, Some(&store)).await;
-    let torn = document(&["a"])[..50].to_vec();
+    let torn = torn();
     {
         let mut state = store.now();
         state.number += 1;
@@ -281,8 +286,97 @@ async fn a_torn_ledger_in_the_store_is_set_aside_and_written_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_no_ledger_takes_no_place_from_the_one_that_is_stored() {
+    let good = document(&["a"]);
+    for instead in [
+        "<html>login</html>".into(),
+        Vec::new(),
+        b"<Error><Code>InternalError</Code></Error>".to_vec(),
+        b"{\"message\":\"no\"}".to_vec(),
+        good[..50].to_vec(),
+        good[..good.len() - 4].to_vec(),
+    ] {
+        let what = String::from_utf8_lossy(&instead).into_owned();
+        let store = Fake::holding(good.clone());
+        let replica = Running::start(None, Some(&store)).await;
+        store.now().instead = Some(instead.clone().into());
+        // Another version than the one that is known, so that it is looked at.
+        store.now().put(good.clone().into());
+        replica.sees(&["b"]).await;
+        sleep(Duration::from_mins(2)).await;
+        {
+            let state = store.now();
+            assert!(state.aside.is_empty(), "{what}");
+            assert!(state.reads < 60, "{what}: {} reads", state.reads);
+        }
+        let status = replica.replica.status_now();
+        assert_eq!(status.lost, 0, "{what}");
+        assert!(
+            status.unreachable.is_some_and(|why| why.contains("no ledger")),
+            "{what}"
+        );
+        assert_eq!(replica.now(), ledger(&["a", "b"]), "{what}");
+        store.now().instead = None;
+        until("both are stored", || stored(&store) == ledger(&["a", "b"])).await;
+
+        // A replica without a copy waits.
+        store.now().instead = Some(instead.into());
+        let fresh = self::replica(None, Some(&store));
+        let opened = timeout(Duration::from_mins(1), fresh.open()).await;
+        assert!(opened.is_err(), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_looks_torn_once_is_read_a_second_time() {
+    let good = document(&["a"]);
+    let store = Fake::holding(torn());
+    let opening = tokio::spawn({
+        let replica = replica(None, Some(&store));
+        async move { (replica.open().await, replica.status_now().lost) }
+    });
+    until("it was read", || store.now().reads == 1).await;
+    store.now().put(good.into());
+    assert_eq!(opening.await.unwrap(), (ledger(&["a"]), 0));
+    assert!(store.now().aside.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_loss_is_counted_once() {
+    let store = Fake::holding(torn());
+    let replica = Running::start(None, Some(&store)).await;
+    // Nothing is listed that could be written over it; another version of the same comes at each read.
+    for _ in 0..10 {
+        store.now().put(torn().into());
+        sleep(REFRESH).await;
+    }
+    assert!(store.now().reads >= 10);
+    assert_eq!(replica.replica.status_now().lost, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_answers_what_was_not_asked_is_asked_seldom() {
+    for mood in [Mood::SaysUnchanged, Mood::LosesRaces, Mood::Fails] {
+        let store = Fake::holding(document(&["a"]));
+        let replica = Running::start(None, Some(&store)).await;
+        // As after a lost race: what is stored is to be read again.
+        store.now().rival = Some(document(&["a", "b"]).into());
+        replica.sees(&["c"]).await;
+        store.is(mood);
+        let asked = || {
+            let state = store.now();
+            state.reads + state.lost
+        };
+        let before = asked();
+        sleep(Duration::from_mins(1)).await;
+        let asked = asked() - before;
+        assert!(asked <= 100, "{mood:?}: {asked} in a minute");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_generation_before_a_torn_one_is_used() {
-    let store = Fake::holding("torn");
+    let store = Fake::holding(torn());
     store.now().previous = Some(document(&["a"]).into());
     let replica = Running::start(None, Some(&store)).await;
     assert_eq!(replica.now(), ledger(&["a"]));
@@ -360,7 +454,7 @@ async fn a_copy_that_could_not_be_read_at_the_start_is_merged_when_it_can() {
 
 #[tokio::test(start_paused = true)]
 async fn the_generation_before_a_torn_one_is_still_known_when_the_local_copy_comes_later() {
-    let store = Fake::holding("torn");
+    let store = Fake::holding(torn());
     store.now().previous = Some(document(&["a"]).into());
     let home = tempfile::tempdir().unwrap();
     let path = home

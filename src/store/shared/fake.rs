@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-use super::{Content, Read, SaveError, StoreError, Stored, Version};
+use super::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
 
 /// Clones are the same store, as replicas see it.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,11 @@ pub(in crate::store) struct State {
     /// Written by another replica just before the next write arrives.
     pub(in crate::store) rival: Option<Bytes>,
     pub(in crate::store) aside: Vec<Bytes>,
+    /// What reads give in its place, with its version: of something in front of the store.
+    pub(in crate::store) instead: Option<Bytes>,
+    /// Whether the store says of its contents that they are whole.
+    pub(in crate::store) has_no_proof: bool,
+    pub(in crate::store) lost: u32,
     pub(in crate::store) reads: u32,
     pub(in crate::store) writes: u32,
 }
@@ -31,6 +36,10 @@ pub(in crate::store) enum Mood {
     Hangs,
     /// Writes, and the answer is lost on the way.
     WritesAndFails,
+    /// Says that nothing has changed, whatever was asked.
+    SaysUnchanged,
+    /// Refuses every write as too late.
+    LosesRaces,
 }
 
 impl Fake {
@@ -51,25 +60,31 @@ impl Fake {
     async fn answers(&self) -> Result<(), StoreError> {
         let mood = self.now().mood;
         match mood {
-            Mood::Works | Mood::WritesAndFails => Ok(()),
+            Mood::Works | Mood::WritesAndFails | Mood::SaysUnchanged | Mood::LosesRaces => Ok(()),
             Mood::Fails => Err(StoreError::new("the store fails")),
             Mood::Hangs => std::future::pending().await,
         }
     }
 
     pub(super) async fn load(&self, known: Option<&Version>) -> Result<Read, StoreError> {
+        self.now().reads += 1;
         self.answers().await?;
-        let mut state = self.now();
-        state.reads += 1;
+        let state = self.now();
         let version = match state.document {
             None => Version::Absent,
             Some(_) => Version::Number(state.number),
         };
-        if known == Some(&version) {
+        if known == Some(&version) || state.mood == Mood::SaysUnchanged {
             return Ok(Read::Unchanged);
         }
+        if let Some(instead) = state.instead.clone() {
+            return Ok(Read::Stored(Stored {
+                content: Some(state.content(instead)),
+                version,
+            }));
+        }
         Ok(Read::Stored(Stored {
-            content: state.document.clone().map(Content::Octets),
+            content: state.document.clone().map(|bytes| state.content(bytes)),
             version,
         }))
     }
@@ -90,7 +105,8 @@ impl Fake {
             Version::Number(number) => state.document.is_some() && state.number == *number,
             _ => false,
         };
-        if !is_expected {
+        if !is_expected || state.mood == Mood::LosesRaces {
+            state.lost += 1;
             return Err(SaveError::Lost);
         }
         state.writes += 1;
@@ -102,15 +118,16 @@ impl Fake {
         Ok(Version::Number(state.number))
     }
 
-    pub(super) async fn previous(&self) -> Result<Option<Bytes>, StoreError> {
+    pub(super) async fn previous(&self) -> Result<Option<Content>, StoreError> {
         self.answers().await?;
-        Ok(self.now().previous.clone())
+        let state = self.now();
+        Ok(state.previous.clone().map(|bytes| state.content(bytes)))
     }
 
     pub(super) async fn set_aside(&self, stored: &Stored) -> Result<String, StoreError> {
         self.answers().await?;
-        if let Some(Content::Octets(octets)) = &stored.content {
-            self.now().aside.push(octets.clone());
+        if let Some(content) = &stored.content {
+            self.now().aside.push(content.bytes.clone());
         }
         Ok("beside it".into())
     }
@@ -120,5 +137,11 @@ impl State {
     pub(in crate::store) fn put(&mut self, document: Bytes) {
         self.number += 1;
         self.document = Some(document);
+    }
+
+    fn content(&self, bytes: Bytes) -> Content {
+        let is_cut = self.has_no_proof || self.instead.is_some();
+        let proof = if is_cut { Proof::None } else { Proof::Whole };
+        Content { bytes, proof }
     }
 }

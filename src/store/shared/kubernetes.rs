@@ -14,8 +14,8 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Content, Read, SaveError, StoreError, Stored, Version};
-use crate::source::{Connections, Reach, Reply, local};
+use super::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
+use crate::source::{Connections, Reach, Reply, Status, local};
 use crate::store::KubernetesSettings;
 use crate::store::name::{self, hex};
 
@@ -24,6 +24,9 @@ const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace
 
 /// What the data of a `ConfigMap` may have (kubernetes `pkg/apis/core/validation`, `MaxSecretSize`).
 const MAX_DATA: usize = 1 << 20;
+
+/// As details of a `Status` call them.
+const KIND: &str = "configmaps";
 
 const LEDGER: &str = "ledger.json";
 const PREVIOUS: &str = "previous.json";
@@ -67,6 +70,11 @@ impl ConfigMap {
     pub(super) async fn load(&mut self, known: Option<&Version>) -> Result<Read, StoreError> {
         let reply = self.send(Method::GET, true, None).await?;
         if reply.status == StatusCode::NOT_FOUND {
+            // Only in the API server's own words, about this object: anything in front of it answers 404 too.
+            let status = Status::of(reply.status, &reply.body);
+            if !status.is_some_and(|status| status.says("NotFound") && status.names(KIND, &self.name)) {
+                return Err(self.refused(&reply));
+            }
             self.object = None;
             return Ok(match known {
                 Some(Version::Absent) => Read::Unchanged,
@@ -88,9 +96,10 @@ impl ConfigMap {
                  app.kubernetes.io/managed-by: oidc-issuer. Choose another store.kubernetes.namePrefix, or remove it",
             ));
         }
+        let proof = proof(&object);
         self.object = Some(object);
         Ok(Read::Stored(Stored {
-            content: document.map(Content::Octets),
+            content: document.map(|bytes| Content { bytes, proof }),
             version,
         }))
     }
@@ -116,40 +125,31 @@ impl ConfigMap {
             .send(method, !is_new, Some(body))
             .await
             .map_err(SaveError::Failed)?;
-        let failed = |what: &str| Err(SaveError::Failed(self.error(what)));
         match reply.status {
             StatusCode::OK | StatusCode::CREATED => {}
-            // Another replica was faster, or someone deleted it.
-            StatusCode::CONFLICT => return Err(SaveError::Lost),
-            StatusCode::NOT_FOUND if !is_new => return Err(SaveError::Lost),
-            StatusCode::NOT_FOUND => {
-                return failed(
-                    "cannot be created: there is no such namespace. Create it, or correct store.kubernetes.namespace",
-                );
-            }
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                return failed("is too large for this API server: use store.objectStorage");
-            }
-            _ => {
-                return failed(
-                    "was refused as invalid (422). Check that it is not immutable, and what admission \
-                     policies of the cluster say",
-                );
-            }
+            _ if self.is_lost(&reply, is_new) => return Err(SaveError::Lost),
+            _ => return Err(SaveError::Failed(self.refused(&reply))),
         }
         let written = self.object(&reply).map_err(SaveError::Failed)?;
+        if value(&written, LEDGER).as_deref() != Some(&*document) {
+            return Err(SaveError::Failed(self.error(
+                "was answered without what was written. Check what is in front of the API server, and whether a webhook \
+                 changes it",
+            )));
+        }
         let version = version(&written);
         self.object = Some(written);
         version.ok_or_else(|| SaveError::Failed(self.error("has no resourceVersion")))
     }
 
-    pub(super) fn previous(&self) -> Option<Bytes> {
-        value(self.object.as_ref()?, PREVIOUS)
+    pub(super) fn previous(&self) -> Option<Content> {
+        let object = self.object.as_ref()?;
+        let (bytes, proof) = (value(object, PREVIOUS)?, proof(object));
+        Some(Content { bytes, proof })
     }
 
     pub(super) async fn set_aside(&mut self, stored: &Stored) -> Result<String, StoreError> {
-        // More than that is never read.
-        let Some(Content::Octets(document)) = &stored.content else {
+        let Some(Content { bytes: document, .. }) = &stored.content else {
             return Err(self.error("has nothing to set aside"));
         };
         let sum = hex(&Sha256::digest(document)[..4]);
@@ -168,12 +168,62 @@ impl ConfigMap {
             .send(Method::POST, false, Some(object.to_string().into()))
             .await?;
         match reply.status {
+            StatusCode::OK | StatusCode::CREATED => {
+                let made: Option<Value> = serde_json::from_slice(&reply.body).ok();
+                let is_made = made.is_some_and(|made| made["metadata"]["name"] == *name);
+                let not_made = || {
+                    self.error(&format!(
+                        "could not be copied to ConfigMap {name}: that was not answered. Check what is in front of the API \
+                         server"
+                    ))
+                };
+                is_made.then(|| format!("ConfigMap {name}")).ok_or_else(not_made)
+            }
             // The same octets have the same name.
-            StatusCode::OK | StatusCode::CREATED | StatusCode::CONFLICT => Ok(format!("ConfigMap {name}")),
-            status => Err(self.error(&format!(
-                "could not be copied to ConfigMap {name}: answered {status}"
-            ))),
+            StatusCode::CONFLICT
+                if Status::of(reply.status, &reply.body)
+                    .is_some_and(|status| status.says("AlreadyExists") && status.may_name(KIND, &name)) =>
+            {
+                Ok(format!("ConfigMap {name}"))
+            }
+            _ => {
+                let refused = self.refused(&reply);
+                Err(StoreError::new(format!(
+                    "{refused} (while it was copied to ConfigMap {name})"
+                )))
+            }
         }
+    }
+
+    /// Whether another replica was faster, or someone deleted it: in the API server's own words.
+    fn is_lost(&self, reply: &Reply, is_new: bool) -> bool {
+        Status::of(reply.status, &reply.body).is_some_and(|status| match reply.status {
+            StatusCode::CONFLICT => {
+                (status.says("AlreadyExists") || status.says("Conflict")) && status.may_name(KIND, &self.name)
+            }
+            StatusCode::NOT_FOUND => !is_new && status.says("NotFound") && status.names(KIND, &self.name),
+            _ => false,
+        })
+    }
+
+    /// What a refusal means: what the API server said, and what to do about that.
+    fn refused(&self, reply: &Reply) -> StoreError {
+        let code = reply.status;
+        let Some(status) = Status::of(code, &reply.body) else {
+            return self.error(&format!(
+                "answered {code}, which is not the API server's own answer. Check what is in front of it (a proxy, an ingress \
+                 without endpoints), and its address"
+            ));
+        };
+        let said = status.refusal(&[]);
+        let remedy = match said.grounds.remedy() {
+            Some(remedy) => format!(". {remedy}"),
+            None if code == StatusCode::PAYLOAD_TOO_LARGE => {
+                ". It is too large for this API server: use store.objectStorage".into()
+            }
+            None => String::new(),
+        };
+        self.error(&format!("answered {code}{said}{remedy}"))
     }
 
     /// Puts the ledger and our marks into an object, and leaves everything else in it.
@@ -236,10 +286,13 @@ impl ConfigMap {
         let unexpected =
             || self.error("was not answered with that object. Check what is in front of the API server");
         if !reply.status.is_success() {
-            return Err(self.error(&format!("answered {}", reply.status)));
+            return Err(self.refused(reply));
         }
         let object: Value = serde_json::from_slice(&reply.body).map_err(|_| unexpected())?;
-        if object["kind"] != "ConfigMap" || object["metadata"]["name"] != self.name {
+        let metadata = &object["metadata"];
+        let is_here =
+            metadata["namespace"].is_null() || metadata["namespace"].as_str() == self.namespace.as_deref();
+        if object["kind"] != "ConfigMap" || metadata["name"] != self.name || !is_here {
             return Err(unexpected());
         }
         Ok(object)
@@ -301,6 +354,15 @@ fn value(object: &Value, name: &str) -> Option<Bytes> {
 
 fn is_ours(object: &Value) -> bool {
     object["metadata"]["labels"][OWNER.0] == OWNER.1
+}
+
+/// The object was read as JSON: nothing of it is missing.
+fn proof(object: &Value) -> Proof {
+    if is_ours(object) {
+        Proof::Ours
+    } else {
+        Proof::Whole
+    }
 }
 
 fn has_data(object: &Value) -> bool {

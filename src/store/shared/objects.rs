@@ -1,20 +1,25 @@
 //! One object an issuer in a bucket: S3 and its look-alikes, Google Cloud Storage, Azure Blob Storage. Written only
 //! over the version that was read, which every one of them can promise by ETag or generation.
 
+mod answers;
 mod client;
+mod failure;
+mod http;
 #[cfg(test)]
 mod tests;
-mod told;
+mod words;
 
 use std::sync::Arc;
 
+use ::http::Extensions;
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion};
+use object_store::{Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, UpdateVersion};
 
-use super::{Content, Read, SaveError, StoreError, Stored, Version};
-use crate::ring::MAX_DOCUMENT;
+use super::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
+use crate::source::Connections;
 use crate::store::{ObjectStorageSettings, name};
+use answers::{About, IsWhole};
 
 pub use client::Bucket;
 
@@ -23,17 +28,23 @@ pub use client::Bucket;
 pub(in crate::store) struct Object {
     settings: ObjectStorageSettings,
     path: Path,
+    connections: Connections,
     /// Made at the first use, and anew after a failure: files with CAs and credentials are then read again.
     client: Option<Arc<dyn ObjectStore>>,
 }
 
 impl Object {
     /// Nothing is asked yet.
-    pub(in crate::store) fn new(settings: &ObjectStorageSettings, issuer: &str) -> Self {
+    pub(in crate::store) fn new(
+        settings: &ObjectStorageSettings,
+        issuer: &str,
+        connections: Connections,
+    ) -> Self {
         let name = format!("{}.json", name::of(issuer));
         Self {
             path: settings.bucket.prefix.clone().join(name.as_str()),
             settings: settings.clone(),
+            connections,
             client: None,
         }
     }
@@ -43,15 +54,15 @@ impl Object {
     }
 
     pub(super) async fn load(&mut self, known: Option<&Version>) -> Result<Read, StoreError> {
-        let client = self.client().await?;
-        let options = GetOptions::new().with_if_none_match(match known {
+        let tag = match known {
             Some(Version::Object(UpdateVersion { e_tag, .. })) => e_tag.clone(),
             _ => None,
-        });
-        let found = match client.get_opts(&self.path, options).await {
+        };
+        let found = match self.get(&self.path.clone(), tag.clone()).await {
             Ok(found) => found,
-            Err(Error::NotModified { .. }) => return Ok(Read::Unchanged),
-            Err(error @ Error::NotFound { .. }) if !told::is_bucket_missing(&error) => {
+            Err(Error::NotModified { .. }) if tag.is_some() => return Ok(Read::Unchanged),
+            // In the storage's own words, about this object: see `answers`.
+            Err(Error::NotFound { .. }) => {
                 return Ok(match known {
                     Some(Version::Absent) => Read::Unchanged,
                     _ => Read::Stored(Stored {
@@ -62,21 +73,12 @@ impl Object {
             }
             Err(error) => return Err(self.failed(&error)),
         };
-        let version = Version::Object(UpdateVersion {
-            e_tag: found.meta.e_tag.clone(),
-            version: found.meta.version.clone(),
-        });
-        if known == Some(&version) {
+        if known == Some(&found.version) {
             return Ok(Read::Unchanged);
         }
-        let content = if found.meta.size > MAX_DOCUMENT as u64 {
-            Content::TooLarge(found.meta.size)
-        } else {
-            Content::Octets(found.bytes().await.map_err(|error| self.failed(&error))?)
-        };
         Ok(Read::Stored(Stored {
-            content: Some(content),
-            version,
+            content: Some(found.content),
+            version: found.version,
         }))
     }
 
@@ -86,48 +88,47 @@ impl Object {
         expected: &Version,
         previous: Option<Bytes>,
     ) -> Result<Version, SaveError> {
-        let client = self.client().await.map_err(SaveError::Failed)?;
         let mode = match expected {
             Version::Object(version) => PutMode::Update(version.clone()),
             _ => PutMode::Create,
         };
         let is_update = matches!(mode, PutMode::Update(_));
-        let put = client
-            .put_opts(&self.path, PutPayload::from(document), mode.into())
-            .await;
-        let version = match put {
-            Ok(put) => Version::Object(put.into()),
+        let version = match self.put(&self.path.clone(), document, mode).await {
+            Ok(version) => version,
             Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => return Err(SaveError::Lost),
             // Someone deleted it.
-            Err(error @ Error::NotFound { .. }) if is_update && !told::is_bucket_missing(&error) => {
-                return Err(SaveError::Lost);
-            }
+            Err(Error::NotFound { .. }) if is_update => return Err(SaveError::Lost),
             Err(error) => return Err(SaveError::Failed(self.failed(&error))),
         };
         if let Some(previous) = previous {
             // Best effort: each replica has its own copy, and many buckets keep versions.
-            let kept = client.put(&self.previous_path(), previous.into()).await;
+            let kept = self
+                .put(&self.previous_path(), previous, PutMode::Overwrite)
+                .await;
             if let Err(error) = kept {
-                tracing::debug!("{}: {}", self.place(), told::told(&error));
+                tracing::debug!("{}: {}", self.place(), self.text(&error));
             }
         }
         Ok(version)
     }
 
-    pub(super) async fn previous(&mut self) -> Result<Option<Bytes>, StoreError> {
-        let client = self.client().await?;
-        match client.get(&self.previous_path()).await {
-            Ok(found) if found.meta.size > MAX_DOCUMENT as u64 => Ok(None),
-            Ok(found) => found.bytes().await.map(Some).map_err(|error| self.failed(&error)),
+    pub(super) async fn previous(&mut self) -> Result<Option<Content>, StoreError> {
+        match self.get(&self.previous_path(), None).await {
+            Ok(found) => Ok(Some(found.content)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed(&error)),
         }
     }
 
-    /// Copied within the bucket, whatever its size.
-    pub(super) async fn set_aside(&mut self, version: &Version) -> Result<String, StoreError> {
-        let client = self.client().await?;
-        let tag = match version {
+    /// Keeps what was read beside it.
+    pub(super) async fn set_aside(&mut self, stored: &Stored) -> Result<String, StoreError> {
+        let Some(content) = &stored.content else {
+            return Err(StoreError::new(format!(
+                "{} has nothing to set aside",
+                self.place()
+            )));
+        };
+        let tag = match &stored.version {
             Version::Object(UpdateVersion { e_tag, version }) => {
                 let tag = version.as_ref().or(e_tag.as_ref()).map_or("", String::as_str);
                 tag.chars().filter(char::is_ascii_alphanumeric).take(16).collect()
@@ -135,30 +136,93 @@ impl Object {
             _ => String::new(),
         };
         let aside = Path::from(format!("{}.torn-{tag}", self.path));
-        match client.copy(&self.path, &aside).await {
-            Ok(()) => Ok(format!("{}/{aside}", self.settings.bucket)),
+        match self.put(&aside, content.bytes.clone(), PutMode::Overwrite).await {
+            Ok(_) => Ok(format!("{}/{aside}", self.settings.bucket)),
             Err(error) => Err(self.failed(&error)),
         }
+    }
+
+    async fn get(&mut self, path: &Path, unless: Option<String>) -> Result<Found, Error> {
+        let client = self.client().await?;
+        let options = GetOptions {
+            extensions: self.about(path),
+            ..GetOptions::new().with_if_none_match(unless)
+        };
+        let found = client.get_opts(path, options).await?;
+        let version = Version::Object(UpdateVersion {
+            e_tag: found.meta.e_tag.clone(),
+            version: found.meta.version.clone(),
+        });
+        let is_whole = found.extensions.get::<IsWhole>() == Some(&IsWhole(true));
+        let proof = if is_whole { Proof::Whole } else { Proof::None };
+        let (said, bytes) = (found.meta.size, found.bytes().await?);
+        if said != bytes.len() as u64 {
+            return Err(unclear(failure::Failure::Foreign(
+                "it has another length than it says",
+            )));
+        }
+        Ok(Found {
+            content: Content { bytes, proof },
+            version,
+        })
+    }
+
+    async fn put(&mut self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<Version, Error> {
+        let client = self.client().await?;
+        let options = PutOptions {
+            extensions: self.about(path),
+            ..mode.into()
+        };
+        let put = client.put_opts(path, PutPayload::from(bytes), options).await?;
+        Ok(Version::Object(put.into()))
+    }
+
+    /// What the answer is judged by.
+    fn about(&self, path: &Path) -> Extensions {
+        let mut extensions = Extensions::new();
+        extensions.insert(About {
+            kind: self.settings.bucket.kind,
+            bucket: self.settings.bucket.name.clone(),
+            key: path.to_string(),
+        });
+        extensions
     }
 
     fn previous_path(&self) -> Path {
         Path::from(format!("{}.previous", self.path))
     }
 
-    async fn client(&mut self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    async fn client(&mut self) -> Result<Arc<dyn ObjectStore>, Error> {
         if let Some(client) = &self.client {
             return Ok(Arc::clone(client));
         }
-        let settings = self.settings.clone();
+        let (settings, connections) = (self.settings.clone(), self.connections.clone());
         // It reads files, those of the operating system's CAs among them.
-        let made = tokio::task::spawn_blocking(move || client::client(&settings)).await;
-        let made = made.map_err(|_| StoreError::new(format!("{}: a panic, see the log", self.place())))?;
-        let client = made.map_err(|reason| StoreError::new(format!("{}: {reason}", self.place())))?;
+        let made = tokio::task::spawn_blocking(move || client::client(&settings, connections)).await;
+        let made = made.map_err(|_| "a panic, see the log".to_owned()).flatten();
+        let client = made.map_err(|reason| unclear(failure::Failure::Settings(reason)))?;
         Ok(Arc::clone(self.client.insert(client)))
     }
 
     fn failed(&mut self, error: &Error) -> StoreError {
         self.client = None;
-        StoreError::new(format!("{}: {}", self.place(), told::told(error)))
+        StoreError::new(format!("{}: {}", self.place(), self.text(error)))
+    }
+
+    fn text(&self, error: &Error) -> String {
+        failure::text(error, self.settings.bucket.kind)
+    }
+}
+
+/// An object that was read.
+struct Found {
+    content: Content,
+    version: Version,
+}
+
+fn unclear(failure: failure::Failure) -> Error {
+    Error::Generic {
+        store: "object storage",
+        source: Box::new(failure),
     }
 }

@@ -77,14 +77,38 @@ fn settings(address: &str) -> KubernetesSettings {
     }
 }
 
+/// What an API server says instead.
+fn status(code: StatusCode, reason: &str, message: &str, kind: &str, name: &str) -> Answered {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "reason": reason,
+        "details": { "name": name, "kind": kind }, "code": code.as_u16(),
+    });
+    (code, status.to_string())
+}
+
+fn not_found(kind: &str, name: &str) -> Answered {
+    let message = format!("{kind} \"{name}\" not found");
+    status(StatusCode::NOT_FOUND, "NotFound", &message, kind, name)
+}
+
+fn conflict(reason: &str, name: &str) -> Answered {
+    status(
+        StatusCode::CONFLICT,
+        reason,
+        "the object has been modified",
+        KIND,
+        name,
+    )
+}
+
 async fn create(State(api): State<Api>, Segment(namespace): Segment<String>, body: Bytes) -> Answered {
     let mut object: Value = serde_json::from_slice(&body).unwrap();
     let name = object["metadata"]["name"].as_str().unwrap().to_owned();
     if namespace != "home" {
-        return (StatusCode::NOT_FOUND, "{}".into());
+        return not_found("namespaces", &namespace);
     }
     if api.the(&name).is_some() {
-        return (StatusCode::CONFLICT, "{}".into());
+        return conflict("AlreadyExists", &name);
     }
     object["metadata"]["resourceVersion"] = "1".into();
     api.objects().push(object.clone());
@@ -93,9 +117,13 @@ async fn create(State(api): State<Api>, Segment(namespace): Segment<String>, bod
 
 async fn read(State(api): State<Api>, Segment((_, name)): Segment<(String, String)>) -> Answered {
     match api.the(&name) {
-        Some(object) if object["forbidden"] == true => (StatusCode::FORBIDDEN, "{}".into()),
+        Some(object) if object["forbidden"] == true => {
+            let message =
+                format!("configmaps \"{name}\" is forbidden: User \"me\" cannot get resource \"configmaps\"");
+            status(StatusCode::FORBIDDEN, "Forbidden", &message, KIND, &name)
+        }
         Some(object) => (StatusCode::OK, object.to_string()),
-        None => (StatusCode::NOT_FOUND, "{}".into()),
+        None => not_found(KIND, &name),
     }
 }
 
@@ -110,14 +138,15 @@ async fn update(
         .iter_mut()
         .find(|object| object["metadata"]["name"] == *name)
     else {
-        return (StatusCode::NOT_FOUND, "{}".into());
+        return not_found(KIND, &name);
     };
     if stored["immutable"] == true {
-        return (StatusCode::UNPROCESSABLE_ENTITY, "{}".into());
+        let message = "data: Forbidden: field is immutable when `immutable` is set";
+        return status(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message, KIND, &name);
     }
     let version = stored["metadata"]["resourceVersion"].clone();
     if object["metadata"]["resourceVersion"] != version {
-        return (StatusCode::CONFLICT, "{}".into());
+        return conflict("Conflict", &name);
     }
     object["metadata"]["resourceVersion"] = format!("{}+", version.as_str().unwrap()).into();
     *stored = object.clone();
@@ -133,6 +162,10 @@ async fn stored(object: &mut ConfigMap) -> Stored {
         Read::Stored(stored) => stored,
         Read::Unchanged => panic!("nothing was known"),
     }
+}
+
+fn bytes(stored: &Stored) -> Option<Bytes> {
+    stored.content.as_ref().map(|content| content.bytes.clone())
 }
 
 #[tokio::test]
@@ -153,8 +186,11 @@ async fn it_is_created_updated_and_read() {
     assert_ne!(first, second);
     assert!(matches!(object.load(Some(&second)).await, Ok(Read::Unchanged)));
     let now = stored(&mut object).await;
-    assert_eq!(now.content, Some(octets("two").into()));
-    assert_eq!(object.previous(), Some(octets("one")));
+    assert_eq!(bytes(&now), Some(octets("two")));
+    assert_eq!(
+        object.previous().map(|content| content.bytes),
+        Some(octets("one"))
+    );
     assert_eq!(now.version, second);
 
     let object = api.objects()[0].clone();
@@ -185,7 +221,7 @@ async fn who_was_slower_has_lost() {
     theirs.save(octets("two"), &read.version, None).await.unwrap();
     let lost = ours.save(octets("three"), &first, None).await;
     assert!(matches!(lost, Err(SaveError::Lost)), "{lost:?}");
-    assert_eq!(stored(&mut ours).await.content, Some(octets("two").into()));
+    assert_eq!(bytes(&stored(&mut ours).await), Some(octets("two")));
 }
 
 #[tokio::test]
@@ -232,7 +268,7 @@ async fn an_empty_one_may_be_made_beforehand() {
     let empty = stored(&mut object).await;
     assert_eq!(empty.content, None);
     object.save(octets("one"), &empty.version, None).await.unwrap();
-    assert_eq!(stored(&mut object).await.content, Some(octets("one").into()));
+    assert_eq!(bytes(&stored(&mut object).await), Some(octets("one")));
 }
 
 #[tokio::test]
@@ -254,7 +290,7 @@ async fn an_error_says_what_to_do() {
     let version = object.save(octets("one"), &Version::Absent, None).await.unwrap();
     api.objects()[0]["immutable"] = true.into();
     let error = format!("{:?}", object.save(octets("two"), &version, None).await);
-    assert!(error.contains("not immutable"), "{error}");
+    assert!(error.contains("Remove `immutable: true`"), "{error}");
     api.objects()[0]["forbidden"] = true.into();
     let error = object.load(None).await.unwrap_err().to_string();
     assert!(error.contains("403") && error.contains("Role"), "{error}");
@@ -265,14 +301,17 @@ async fn an_error_says_what_to_do() {
     object.namespace = Some("nowhere".into());
     object.object = None;
     let error = format!("{:?}", object.save(octets("one"), &Version::Absent, None).await);
-    assert!(error.contains("no such namespace"), "{error}");
+    assert!(error.contains("Create the namespace"), "{error}");
 }
 
 #[tokio::test]
 async fn what_is_torn_is_kept_in_an_object_of_its_own() {
     let (api, mut object) = Api::start().await;
     let torn = Stored {
-        content: Some(Bytes::from_static(b"\xff torn").into()),
+        content: Some(Content {
+            bytes: Bytes::from_static(b"\xff torn"),
+            proof: Proof::Ours,
+        }),
         version: Version::Resource("1".into()),
     };
     let place = object.set_aside(&torn).await.unwrap();

@@ -5,18 +5,18 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path;
-use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::source::local;
+use super::http::Connector;
+use crate::source::{Connections, Exchange, local};
 use crate::store::ObjectStorageSettings;
 
-/// Of one request. What is done over it is tried again by the replica, at its own pace.
+/// Of one more try. What is done over it is tried again by the replica, at its own pace.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Upper bound of a file with CAs.
@@ -28,13 +28,13 @@ const MAX_CREDENTIALS: usize = 64 << 10;
 /// A bucket or container, and the folder in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    kind: Kind,
-    name: String,
+    pub(super) kind: Kind,
+    pub(super) name: String,
     pub(super) prefix: Path,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     S3,
     Google,
     Azure,
@@ -116,23 +116,26 @@ impl fmt::Display for Bucket {
 }
 
 /// Makes a client. `Err` says what is wrong with the settings, and never what is in the credentials. Blocking.
-pub(super) fn client(settings: &ObjectStorageSettings) -> Result<Arc<dyn ObjectStore>, String> {
+pub(super) fn client(
+    settings: &ObjectStorageSettings,
+    connections: Connections,
+) -> Result<Arc<dyn ObjectStore>, String> {
     let variables = match &settings.credentials_file {
         Some(file) => credentials(file, &settings.bucket)?,
         None => Vec::new(),
     };
-    let options = options(settings)?;
+    let connector = connector(settings, connections)?;
     match settings.bucket.kind {
-        Kind::S3 => s3(settings, variables, options),
-        Kind::Google => google(settings, variables, options),
-        Kind::Azure => azure(settings, variables, options),
+        Kind::S3 => s3(settings, variables, connector),
+        Kind::Google => google(settings, variables, connector),
+        Kind::Azure => azure(settings, variables, connector),
     }
 }
 
 fn s3(
     settings: &ObjectStorageSettings,
     variables: Vec<(String, String)>,
-    options: ClientOptions,
+    connector: Connector,
 ) -> Result<Arc<dyn ObjectStore>, String> {
     let mut builder = AmazonS3Builder::from_env();
     for (name, value) in variables {
@@ -147,7 +150,8 @@ fn s3(
     }
     let store = builder
         .with_bucket_name(&settings.bucket.name)
-        .with_client_options(options)
+        .with_client_options(options(settings))
+        .with_http_connector(connector)
         .with_retry(once())
         // Whatever a variable says: without it replicas would overwrite each other.
         .with_conditional_put(S3ConditionalPut::ETagMatch)
@@ -160,7 +164,7 @@ fn s3(
 fn google(
     settings: &ObjectStorageSettings,
     variables: Vec<(String, String)>,
-    options: ClientOptions,
+    connector: Connector,
 ) -> Result<Arc<dyn ObjectStore>, String> {
     let mut builder = GoogleCloudStorageBuilder::from_env();
     for (name, value) in variables {
@@ -172,7 +176,8 @@ fn google(
     }
     let store = builder
         .with_bucket_name(&settings.bucket.name)
-        .with_client_options(options)
+        .with_client_options(options(settings))
+        .with_http_connector(connector)
         .with_retry(once())
         .build();
     store
@@ -183,7 +188,7 @@ fn google(
 fn azure(
     settings: &ObjectStorageSettings,
     variables: Vec<(String, String)>,
-    options: ClientOptions,
+    connector: Connector,
 ) -> Result<Arc<dyn ObjectStore>, String> {
     let mut builder = MicrosoftAzureBuilder::from_env();
     for (name, value) in variables {
@@ -198,7 +203,8 @@ fn azure(
     }
     let store = builder
         .with_container_name(&settings.bucket.name)
-        .with_client_options(options)
+        .with_client_options(options(settings))
+        .with_http_connector(connector)
         .with_retry(once())
         .build();
     store
@@ -206,30 +212,22 @@ fn azure(
         .map_err(|_| unusable(Kind::Azure))
 }
 
-fn options(settings: &ObjectStorageSettings) -> Result<ClientOptions, String> {
-    let mut options = ClientOptions::new()
-        .with_user_agent(HeaderValue::from_static(concat!(
-            "oidc-issuer/",
-            env!("CARGO_PKG_VERSION")
-        )))
-        .with_connect_timeout(TIMEOUT)
-        .with_timeout(TIMEOUT);
-    if let Some(endpoint) = &settings.endpoint {
-        // Validated: plain http is on loopback only.
-        options = options.with_allow_http(endpoint.starts_with("http://"));
-    }
-    if let Some(file) = &settings.ca_file {
-        let unusable = |reason: String| format!("caFile {} cannot be used: {reason}", file.display());
-        let pem = local::read(file, MAX_CA).map_err(|error| unusable(error.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem)
-            .ok()
-            .filter(|found| !found.is_empty())
-            .ok_or_else(|| unusable("it holds no certificate in PEM".into()))?;
-        for certificate in certificates {
-            options = options.with_root_certificate(certificate);
-        }
-    }
-    Ok(options)
+/// Whatever variables say of proxies, certificates and time: that is the connector's.
+fn options(settings: &ObjectStorageSettings) -> ClientOptions {
+    let endpoint = settings.endpoint.as_deref().unwrap_or_default();
+    // Validated: plain http is on loopback only.
+    ClientOptions::new().with_allow_http(endpoint.starts_with("http://"))
+}
+
+fn connector(settings: &ObjectStorageSettings, connections: Connections) -> Result<Connector, String> {
+    let Some(file) = &settings.ca_file else {
+        return Exchange::new(connections, None).map(Connector);
+    };
+    let unusable = |reason: String| format!("caFile {} cannot be used: {reason}", file.display());
+    let pem = local::read(file, MAX_CA).map_err(|error| unusable(error.to_string()))?;
+    Exchange::new(connections, Some(&pem))
+        .map(Connector)
+        .map_err(unusable)
 }
 
 /// One more try within the bound of what is done, for a connection that was closed while it rested.
