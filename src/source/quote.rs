@@ -39,8 +39,6 @@ fn show(word: &str, into: &mut String) {
         rest = after;
         if is_part(first) {
             into.push_str(if may_be_secret(part) { "…" } else { part });
-        } else if first == '"' {
-            into.push('\'');
         } else if first.is_ascii_graphic() || first.is_alphanumeric() || first == '…' {
             into.push(first);
         } else {
@@ -78,7 +76,7 @@ mod tests {
         );
         assert_eq!(
             quote("a\u{1b}[31m \"b\" \u{202e}c", &[]),
-            "a\u{fffd}[31m 'b' \u{fffd}c"
+            "a\u{fffd}[31m \"b\" \u{fffd}c"
         );
         let long = quote(&"word ".repeat(1000), &[]);
         assert!(long.chars().count() <= MOST + 1 && long.ends_with('…'), "{long}");
@@ -89,7 +87,7 @@ mod tests {
     #[test]
     fn what_may_be_a_secret_is_left_out() {
         for (text, shown) in [
-            ("User \"eyJhbGciOi.eyJpc3Mi.AAAA\" cannot", "User '…' cannot"),
+            ("User \"eyJhbGciOi.eyJpc3Mi.AAAA\" cannot", "User \"…\" cannot"),
             ("token sha256~Zz9aBcDeFgHiJkLmNo is", "token … is"),
             ("abcdef.0123456789abcdef", "…"),
             ("sig=aB3dEfGhIjKlMnOpQr%2B", "…"),

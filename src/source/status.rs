@@ -81,7 +81,7 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, ", saying \"{}\"", self.message)
+        write!(f, ", saying: {}", self.message)
     }
 }
 

@@ -117,7 +117,7 @@ fn in_folder<T, E>(
     Ok(told)
 }
 
-async fn in_shared<T, E>(
+pub(super) async fn in_shared<T, E>(
     mut shared: Shared,
     issuer: &str,
     change: &mut impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,

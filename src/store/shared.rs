@@ -4,6 +4,8 @@
 pub(super) mod fake;
 pub(super) mod kubernetes;
 pub(super) mod objects;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

@@ -1,6 +1,6 @@
 //! Faults of an answer before its body.
 
-use super::exchanges::{api, both, forbidden, keys, status, url};
+use super::exchanges::{api, both, forbidden, keys, refused, status, url};
 use super::server::{End, Reply, response};
 use super::world::Which;
 use super::{Fault, play};
@@ -60,6 +60,50 @@ fn any_status_but_200_changes_nothing() {
                     world,
                     Reply::Whole(response("403 Forbidden", "", "<html>no</html>")),
                 );
+            },
+        ),
+        api(
+            "403 of a webhook",
+            "forbidden",
+            &[
+                "saying: admission webhook \"x.example\" denied the request: no team",
+                "satisfy its rule",
+            ],
+            |world| {
+                refused(
+                    world,
+                    "403 Forbidden",
+                    403,
+                    "admission webhook \\\"x.example\\\" denied the request: no team",
+                )
+            },
+        ),
+        api(
+            "403 for a reason of its own",
+            "forbidden",
+            &["saying: not today", "no missing right"],
+            |world| refused(world, "403 Forbidden", 403, "not today"),
+        ),
+        api(
+            "401 with a reason",
+            "unauthorized",
+            &["saying: the token of … is not known", "has not expired"],
+            |world| {
+                let message = format!("the token of {} is not known", super::TOKEN);
+                refused(world, "401 Unauthorized", 401, &message);
+            },
+        ),
+        api(
+            "503 with a reason",
+            "http_status",
+            &["saying: etcdserver: request timed out", "etcd behind"],
+            |world| {
+                refused(
+                    world,
+                    "503 Service Unavailable",
+                    503,
+                    "etcdserver: request timed out",
+                )
             },
         ),
         url("403, of a JWKS", "forbidden", &["403", "tokenFile"], |world| {

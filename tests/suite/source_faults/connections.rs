@@ -97,11 +97,46 @@ fn a_broken_connection_changes_nothing() {
                 );
             },
         ),
-        slow(
+        api(
             "goes on saying 100",
-            &["while waiting for the response"],
+            "malformed",
+            &["not HTTP", "interim answers"],
             |world| {
                 both(world, Reply::Endless(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()));
+            },
+        ),
+        api(
+            "goes on saying 103",
+            "malformed",
+            &["not HTTP", "interim answers"],
+            |world| {
+                let hint = b"HTTP/1.1 103 Early Hints\r\nlink: </x>; rel=preload\r\n\r\n".to_vec();
+                both(world, Reply::Endless(hint));
+            },
+        ),
+        api(
+            "sends chunks of one byte with extensions without end",
+            "malformed",
+            &["not HTTP"],
+            |world| {
+                let mut body = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+                body.extend(b"1;a=bcdefghijklmnopqrstuvwxyz\r\n \r\n".repeat(120_000));
+                keys(world, Reply::Then(body, End::Never));
+            },
+        ),
+        api(
+            "sends trailers without end",
+            "malformed",
+            &["not HTTP"],
+            |world| {
+                let good = world.jwks(&[]);
+                let mut body = format!(
+                    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{good}\r\n0\r\n",
+                    good.len()
+                )
+                .into_bytes();
+                body.extend(b"x: y\r\n".repeat(600_000));
+                keys(world, Reply::Then(body, End::Never));
             },
         ),
         api(

@@ -78,13 +78,14 @@ pub(super) fn claims(world: &World, document: impl AsRef<[u8]>) {
 
 pub(super) fn forbidden(world: &World, user: &str) {
     let message = format!("forbidden: User \\\"{user}\\\" cannot get path \\\"/openid/v1/jwks\\\"");
-    let status = format!("{{\"kind\":\"Status\",\"message\":\"{message}\",\"code\":403}}");
+    refused(world, "403 Forbidden", 403, &message);
+}
+
+/// Both documents are answered with a `Status`. The message is JSON within quotes.
+pub(super) fn refused(world: &World, line: &str, code: u16, message: &str) {
+    let status = format!("{{\"kind\":\"Status\",\"message\":\"{message}\",\"code\":{code}}}");
     both(
         world,
-        Reply::Whole(response(
-            "403 Forbidden",
-            "content-type: application/json\r\n",
-            status,
-        )),
+        Reply::Whole(response(line, "content-type: application/json\r\n", status)),
     );
 }

@@ -73,7 +73,7 @@ impl fmt::Display for Shown<'_> {
         write!(f, " ({}", words.code)?;
         match quote(&words.message, &[]).as_str() {
             "" => write!(f, ")"),
-            message => write!(f, ": \"{message}\")"),
+            message => write!(f, ": {message})"),
         }
     }
 }
@@ -187,7 +187,7 @@ mod tests {
         ] {
             let text = refused(kind, status, &xml(code));
             assert!(
-                text.contains(&format!("({code}: \"so it is\")")) && text.contains(says),
+                text.contains(&format!("({code}: so it is)")) && text.contains(says),
                 "{text}"
             );
         }
@@ -197,7 +197,7 @@ mod tests {
     fn an_unknown_code_has_no_guessed_remedy() {
         for (kind, status) in [(Kind::S3, 403), (Kind::Azure, 409), (Kind::Google, 400)] {
             let text = refused(kind, status, &xml("SomethingNew"));
-            assert!(text.ends_with("(SomethingNew: \"so it is\")"), "{text}");
+            assert!(text.ends_with("(SomethingNew: so it is)"), "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! fake-gcs-server keeps preconditions in the JSON interface only, and the service writes by the XML interface, as
-//! every S3-like client does. This stands between and translates a write: the generation that it must have becomes a
+//! every S3-like client does; and of an object that does not exist it says `Not Found`, as any web server does. This stands
+//! between and translates a write: the generation that it must have becomes a
 //! parameter instead of a header. Everything else is passed on.
 
 use axum::Router;
@@ -53,6 +54,17 @@ async fn pass(State(behind): State<String>, request: Request) -> Response {
         }
     }
     let body = answer.bytes().await.expect("a body");
+    if head.method == Method::GET && status == StatusCode::NOT_FOUND && body.trim_ascii() == b"Not Found" {
+        // What the XML interface says of an object that does not exist, and anyone's web server never.
+        let (bucket, object) = path[1..].split_once('/').expect("a bucket and an object");
+        let object = object.replace("%2F", "/").replace("%2D", "-").replace("%2E", ".");
+        return response
+            .body(Body::from(format!(
+                "<?xml version='1.0' encoding='UTF-8'?><Error><Code>NoSuchKey</Code><Message>The specified key does not \
+                 exist.</Message><Details>No such object: {bucket}/{object}</Details></Error>"
+            )))
+            .expect("a response");
+    }
     if head.method == Method::PUT && status.is_success() {
         // What the XML interface says in headers the JSON interface says in its body.
         let object: serde_json::Value = serde_json::from_slice(&body).expect("an object");
