@@ -359,7 +359,7 @@ fn broken(error: &hyper::Error, phase: Phase) -> Cause {
     if let Some(cause) = tls::cause_within(error) {
         return cause;
     }
-    if meter::is_overrun(error) {
+    if meter::is_overrun(error) || (phase == Phase::Body && meter::is_given_up(error)) {
         return Cause::NotHttp {
             reason: match phase {
                 Phase::Body => "its body has more chunks, extensions or trailers than any document",

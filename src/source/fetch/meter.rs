@@ -54,9 +54,26 @@ pub(super) struct Overrun;
 
 /// Whether that is why a connection failed.
 pub(super) fn is_overrun(error: &(dyn std::error::Error + 'static)) -> bool {
+    within(error, |error| error.is::<Overrun>())
+}
+
+/// Whether hyper has given up on the chunks of a body: their extensions and trailers are over its own limits.
+pub(super) fn is_given_up(error: &hyper::Error) -> bool {
+    within(error, |error| {
+        error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+    })
+}
+
+/// Whether it is so of an error, or of one that caused it.
+fn within(
+    error: &(dyn std::error::Error + 'static),
+    is: impl Fn(&(dyn std::error::Error + 'static)) -> bool,
+) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<Overrun>() {
+        if is(error) {
             return true;
         }
         next = match error.downcast_ref::<io::Error>() {
