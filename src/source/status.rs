@@ -14,7 +14,8 @@ use super::quote::quote;
 pub(crate) struct Status {
     kind: String,
     api_version: String,
-    status: String,
+    #[serde(rename = "status")]
+    outcome: String,
     code: u16,
     /// `NotFound`, `Conflict`, `AlreadyExists`, `Forbidden`, …
     pub(crate) reason: String,
@@ -38,7 +39,7 @@ impl Status {
 
     /// Whether it is complete, and gives this reason.
     pub(crate) fn says(&self, reason: &str) -> bool {
-        self.api_version == "v1" && self.status == "Failure" && self.reason == reason
+        self.api_version == "v1" && self.outcome == "Failure" && self.reason == reason
     }
 
     /// Whether its details name this object: `configmaps`, and its name.

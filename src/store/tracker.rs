@@ -347,9 +347,8 @@ mod tests {
                 match (step, answer) {
                     (Step::Rest(wait), _) => now += wait.max(Duration::from_nanos(1)),
                     (Step::Read, 0) => tracker.unchanged(now),
-                    (Step::Read, 1 | 2) => tracker.failed(now),
+                    (Step::Read, 1 | 2) | (Step::Write(_), 0 | 1) => tracker.failed(now),
                     (Step::Read, _) => tracker.is_stored(seen(&[], random.random()), now),
-                    (Step::Write(_), 0 | 1) => tracker.failed(now),
                     (Step::Write(_), 2..=4) => tracker.lost_race(now),
                     (Step::Write(_), _) => tracker.written(seen(&["a"], random.random()), now),
                 }

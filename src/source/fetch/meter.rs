@@ -54,7 +54,7 @@ pub(super) struct Overrun;
 
 /// Whether that is why a connection failed.
 pub(super) fn is_overrun(error: &(dyn std::error::Error + 'static)) -> bool {
-    within(error, |error| error.is::<Overrun>())
+    within(error, <dyn std::error::Error>::is::<Overrun>)
 }
 
 /// Whether hyper has given up on the chunks of a body: their extensions and trailers are over its own limits.

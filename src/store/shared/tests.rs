@@ -90,6 +90,7 @@ fn xml(code: &str, members: &str) -> String {
 }
 
 /// Answers to a read that say nothing about the ledger.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn foreign(kind: Kind) -> Vec<(&'static str, Vec<u8>)> {
     let ledger = document(&["a"]);
     let mut all = vec![
