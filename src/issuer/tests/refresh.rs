@@ -197,11 +197,18 @@ impl Api {
     }
 }
 
-async fn read(State(api): State<Api>) -> (StatusCode, String) {
+async fn read(
+    axum::extract::Path(name): axum::extract::Path<String>,
+    State(api): State<Api>,
+) -> (StatusCode, String) {
     api.reads.fetch_add(1, Ordering::SeqCst);
     match &*api.object.lock().unwrap() {
         Some(object) => (StatusCode::OK, object.to_string()),
-        None => (StatusCode::NOT_FOUND, "{}".into()),
+        None => {
+            let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
+                "details": { "name": name, "kind": "configmaps" }, "code": 404 });
+            (StatusCode::NOT_FOUND, status.to_string())
+        }
     }
 }
 

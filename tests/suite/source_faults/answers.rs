@@ -6,6 +6,7 @@ use super::world::Which;
 use super::{Fault, play};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn any_status_but_200_changes_nothing() {
     play(vec![
         api("401", "unauthorized", &["401", "has not expired"], |world| {
@@ -75,7 +76,7 @@ fn any_status_but_200_changes_nothing() {
                     "403 Forbidden",
                     403,
                     "admission webhook \\\"x.example\\\" denied the request: no team",
-                )
+                );
             },
         ),
         api(
@@ -103,7 +104,7 @@ fn any_status_but_200_changes_nothing() {
                     "503 Service Unavailable",
                     503,
                     "etcdserver: request timed out",
-                )
+                );
             },
         ),
         url("403, of a JWKS", "forbidden", &["403", "tokenFile"], |world| {
