@@ -202,13 +202,12 @@ async fn read(
     State(api): State<Api>,
 ) -> (StatusCode, String) {
     api.reads.fetch_add(1, Ordering::SeqCst);
-    match &*api.object.lock().unwrap() {
-        Some(object) => (StatusCode::OK, object.to_string()),
-        None => {
-            let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
-                "details": { "name": name, "kind": "configmaps" }, "code": 404 });
-            (StatusCode::NOT_FOUND, status.to_string())
-        }
+    if let Some(object) = &*api.object.lock().unwrap() {
+        (StatusCode::OK, object.to_string())
+    } else {
+        let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
+            "details": { "name": name, "kind": "configmaps" }, "code": 404 });
+        (StatusCode::NOT_FOUND, status.to_string())
     }
 }
 
