@@ -19,6 +19,8 @@ mod tree;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 pub(crate) use self::duration::show as show_duration;
 use self::fields::{Field, Mapping};
 pub use self::listeners::ADMIN as DEFAULT_ADMIN;
@@ -26,9 +28,11 @@ pub use self::overlay::{Overlay, PREFIX, Said, unknown_variable};
 use self::problem::Report;
 pub use self::problem::{Problem, Problems};
 use self::sources::Folders;
+pub(crate) use self::tree::MAX_BYTES;
 use self::tree::{Node, Value};
 use crate::control::ControlSettings;
 use crate::edge::{Limits, ListenerSettings, TlsSettings};
+use crate::fs::{self, FileError};
 use crate::issuer::{IssuerSettings, IssuerSource};
 use crate::metrics::IssuerRows;
 use crate::publication;
@@ -197,21 +201,14 @@ pub fn parse_duration(text: &str) -> Result<jiff::SignedDuration, String> {
     duration::parse(text).ok_or_else(|| duration::SHAPE.to_owned())
 }
 
-/// Reads at most one byte more than is allowed: the file may be a device.
-pub(crate) fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read;
-    let explain = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => "does not exist: name an existing file with --config".to_owned(),
-        std::io::ErrorKind::IsADirectory => "is a folder: name the file in it".to_owned(),
-        _ => format!("cannot be read: {error}"),
-    };
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .map_err(explain)?
-        .take(tree::MAX_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(explain)?;
-    Ok(bytes)
+/// A configuration file as it is, in a bounded time.
+fn read_bytes(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    fs::read_soon(file, MAX_BYTES).map_err(|error| match error {
+        FileError::Missing => "does not exist: name an existing file with --config".to_owned(),
+        FileError::Directory => "is a folder: name the file in it".to_owned(),
+        FileError::TooLarge { .. } => tree::too_large(),
+        error => format!("cannot be read: {error}"),
+    })
 }
 
 fn empty() -> Node {

@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use material::Material;
+pub(crate) use pem::{Found as Armoured, blocks as armoured};
 pub use reason::{ExponentFault, KidFault, MemberFault, ParseError, PemFault, Reason};
 
 /// The largest document that is read, in bytes: what a Kubernetes Secret holds at most.

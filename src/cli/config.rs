@@ -1,7 +1,6 @@
 //! `config check`: whether a configuration would be taken.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,6 +13,7 @@ use super::{Failure, output};
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
 use crate::edge::{EdgeError, ListenerSettings, TlsSettings, check_certificate};
+use crate::fs::FileError;
 use crate::ring::{Confirmation, NewKeys};
 use crate::source::{SourceSettings, shown};
 use crate::store::StoreSettings;
@@ -80,7 +80,10 @@ fn check_certificates(settings: &Settings) -> Result<(), Failure> {
         match check_certificate(cert, key, now) {
             Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", cert.display())),
             Ok(None) => {}
-            Err(EdgeError::Unreadable { path, error }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(EdgeError::Unreadable {
+                path,
+                error: FileError::Missing,
+            }) => {
                 output::complain(format_args!(
                     "warning: {} is not on this machine: serve would not start here",
                     path.display()

@@ -6,11 +6,13 @@ use std::time::Duration;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
+use zeroize::Zeroizing;
 
 use super::flags::Asked;
 use super::logging::Level;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
+use crate::fs::{self, Blocking, FileError};
 use crate::issuer::Issuers;
 use crate::metrics::Metrics;
 
@@ -36,7 +38,12 @@ impl Reloader {
             tracing::info!("{why}: there is no configuration file to read again");
             return;
         };
-        let new = match self.asked.load() {
+        // The file may lie on a network mount.
+        let asked = self.asked.clone();
+        let loaded =
+            tokio::task::spawn_blocking(move || asked.load().map_err(|problems| problems.to_string()));
+        let loaded = loaded.await.map_err(|panic| panic.to_string()).flatten();
+        let new = match loaded {
             Ok(new) => new,
             Err(problems) => {
                 self.metrics.config_refused();
@@ -76,7 +83,8 @@ impl Reloader {
 /// as mounted `ConfigMap`s are.
 pub(super) struct Watch {
     file: Option<PathBuf>,
-    seen: Option<Vec<u8>>,
+    seen: Option<Zeroizing<Vec<u8>>>,
+    reading: Blocking<Result<Zeroizing<Vec<u8>>, FileError>>,
     events: mpsc::Receiver<()>,
     // Ends the watch when it is dropped.
     _watcher: Option<notify::RecommendedWatcher>,
@@ -85,11 +93,14 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(file: Option<PathBuf>) -> Self {
         let (told, events) = mpsc::channel(1);
-        let seen = file.as_deref().and_then(|file| config::read_bytes(file).ok());
+        let seen = file
+            .as_deref()
+            .and_then(|file| fs::read_soon(file, config::MAX_BYTES).ok());
         let watcher = file.as_deref().and_then(|file| watch_folder(file, told));
         Self {
             file,
             seen,
+            reading: Blocking::default(),
             events,
             _watcher: watcher,
         }
@@ -108,8 +119,8 @@ impl Watch {
             }
             // A file that is gone, or half replaced, will be there again.
             let file = file.clone();
-            let read = tokio::task::spawn_blocking(move || config::read_bytes(&file)).await;
-            let Ok(Ok(content)) = read else {
+            let read = move || fs::read(&file, config::MAX_BYTES);
+            let Ok(Ok(content)) = self.reading.run(fs::TIMEOUT, read).await else {
                 continue;
             };
             if self.seen.as_ref() != Some(&content) {

@@ -394,8 +394,16 @@ fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
     };
     assert!(load(Path::new("/nowhere.yaml")).contains("/nowhere.yaml\n  - does not exist"));
     assert!(load(Path::new("/")).contains("is a folder"));
-    assert!(load(Path::new("/dev/zero")).contains("larger than 1024 KiB"));
-    assert!(load(Path::new("/dev/null")).contains("is empty"));
+    assert!(load(Path::new("/dev/zero")).contains("a device, not a regular file"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    crate::fs::fake::fifo(&file);
+    assert!(load(&file).contains("a FIFO, not a regular file"));
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, vec![b' '; 1024 * 1024 + 1]).unwrap();
+    assert!(load(&file).contains("larger than 1024 KiB"));
+    std::fs::write(&file, "").unwrap();
+    assert!(load(&file).contains("is empty"));
 }
 
 mod arbitrary {

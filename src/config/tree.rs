@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 /// The largest configuration that is read: thousands of issuers fit, a wrong file does not.
-pub(super) const MAX_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
 /// A YAML node and where it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,17 +68,19 @@ pub(super) struct Unreadable {
     pub(super) message: String,
 }
 
+/// What is said of a file above [`MAX_BYTES`].
+pub(super) fn too_large() -> String {
+    format!(
+        "is larger than {} KiB: is it a configuration at all?",
+        MAX_BYTES / 1024
+    )
+}
+
 /// Parses one YAML document.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, Unreadable> {
     let refuse = |line, message: String| Err(Unreadable { line, message });
     if bytes.len() > MAX_BYTES {
-        return refuse(
-            None,
-            format!(
-                "is larger than {} KiB: is it a configuration at all?",
-                MAX_BYTES / 1024
-            ),
-        );
+        return refuse(None, too_large());
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),

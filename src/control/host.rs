@@ -1,5 +1,7 @@
 //! Names of users and of this machine, for the audit.
 
+use crate::fs;
+
 /// The name of this machine: in a pod, that of the pod.
 pub fn name() -> String {
     let uname = rustix::system::uname();
@@ -13,7 +15,7 @@ pub fn me() -> String {
 
 /// The name of a user, or `uid 1000` where `/etc/passwd` knows none.
 pub(super) fn user(uid: u32) -> String {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let users = fs::system_text("/etc/passwd");
     named(&users, uid).unwrap_or_else(|| format!("uid {uid}"))
 }
 

@@ -134,9 +134,7 @@ impl OverTls {
         let handshake = async {
             // The files are not read for a client that says nothing.
             stream.readable().await.map_err(|error| error.to_string())?;
-            let tls = Arc::clone(&self.tls);
-            let acceptor = tokio::task::spawn_blocking(move || tls.acceptor()).await;
-            let acceptor = acceptor.map_err(|error| error.to_string())?;
+            let acceptor = self.tls.acceptor().await;
             acceptor.accept(stream).await.map_err(|error| error.to_string())
         };
         let done = timeout(HANDSHAKE_TIMEOUT, handshake).await;

@@ -1,8 +1,8 @@
 //! The socket in the state folder. Whoever may write to it may revoke keys: its owner, and root.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -92,7 +92,7 @@ impl Drop for Socket {
 pub struct Reachable {
     path: PathBuf,
     // The path goes through it.
-    _folder: Option<File>,
+    _folder: Option<OwnedFd>,
 }
 
 impl Reachable {
@@ -106,7 +106,7 @@ impl Reachable {
         let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         };
-        let folder = File::open(folder)?;
+        let folder = crate::fs::open_folder(folder)?;
         let path = Path::new("/proc/self/fd")
             .join(folder.as_raw_fd().to_string())
             .join(name);

@@ -1,17 +1,22 @@
 //! Mutual TLS of the control listener: nobody without a certificate of the configured CA gets as far as a request.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
+use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 
 use super::ControlSettings;
 use crate::clock::Clock;
 use crate::edge::{EdgeError, certified};
+use crate::fs::{self, Blocking, Ended};
+use crate::pem;
+
+/// A connection waits no longer for files that hang, and those that come meanwhile not at all.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The TLS of one listener. Its files are read anew for each connection, of which there are few: renewed ones are taken
 /// over, and a CA that is taken out is out at once.
@@ -24,6 +29,7 @@ pub(super) struct Tls {
 
 #[derive(Debug)]
 struct Last {
+    reading: Blocking<Result<Arc<ServerConfig>, EdgeError>>,
     config: Arc<ServerConfig>,
     /// What was said about files that cannot be used: once is enough.
     told: Option<String>,
@@ -32,33 +38,42 @@ struct Last {
 impl Tls {
     /// Reads and checks the files.
     pub(super) fn open(settings: ControlSettings, clock: Clock) -> Result<Self, EdgeError> {
-        let config = read(&settings, &clock)?;
+        let (path, read_with) = (settings.cert.clone(), (settings.clone(), clock.clone()));
+        let config = fs::soon(move || read(&read_with.0, &read_with.1));
+        let config = config.map_err(|error| EdgeError::Unreadable { path, error })??;
         Ok(Self {
             settings,
             clock,
-            last: Mutex::new(Last { config, told: None }),
+            last: Mutex::new(Last {
+                reading: Blocking::default(),
+                config,
+                told: None,
+            }),
         })
     }
 
-    /// By the files as they are now; by those before while they cannot be used. Blocks.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        let read = read(&self.settings, &self.clock);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match read {
-            Ok(config) => {
+    /// By the files as they are now; by those before while they cannot be used.
+    pub(super) async fn acceptor(&self) -> TlsAcceptor {
+        let (settings, clock) = (self.settings.clone(), self.clock.clone());
+        let mut last = self.last.lock().await;
+        let work = move || read(&settings, &clock);
+        let told = match last.reading.run(TIMEOUT, work).await {
+            Ok(Ok(config)) => {
                 last.config = config;
-                last.told = None;
+                None
             }
-            Err(error) => {
-                let told = error.to_string();
-                if last.told.as_ref() != Some(&told) {
-                    tracing::error!(
-                        "the files of the control listener are not taken over, those before stay: {told}"
-                    );
-                    last.told = Some(told);
-                }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(Ended::Late) => {
+                Some("reading them takes too long: does a disk or network mount hang?".to_owned())
             }
+            Err(Ended::Panicked(error)) => Some(error.to_string()),
+        };
+        if let Some(told) = told.as_ref().filter(|told| last.told.as_ref() != Some(told)) {
+            tracing::error!(
+                "the files of the control listener are not taken over, those before stay: {told}"
+            );
         }
+        last.told = told;
         TlsAcceptor::from(Arc::clone(&last.config))
     }
 }
@@ -87,23 +102,19 @@ fn read(settings: &ControlSettings, clock: &Clock) -> Result<Arc<ServerConfig>, 
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, EdgeError> {
-    let bad = |problem: &str| EdgeError::BadCertificate {
+    let bad = |problem: String| EdgeError::BadCertificate {
         path: path.to_owned(),
-        problem: problem.to_owned(),
+        problem,
     };
-    let pem = std::fs::read(path).map_err(|error| EdgeError::Unreadable {
+    let text = fs::read(path, fs::MAX_PEM).map_err(|error| EdgeError::Unreadable {
         path: path.to_owned(),
         error,
     })?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|_| bad("has a broken PEM block"))?;
-        roots
-            .add(certificate)
-            .map_err(|_| bad("holds a certificate that cannot be read"))?;
-    }
+    let roots = pem::authorities(&text)
+        .map_err(|error| bad(error.to_string()))?
+        .store;
     if roots.is_empty() {
-        return Err(bad("holds no certificate"));
+        return Err(bad("holds no certificate".to_owned()));
     }
     Ok(roots)
 }

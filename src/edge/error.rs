@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::fs::FileError;
+
 /// What is wrong with a listener, for the person who configured it: names the file, the cause and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,12 +29,12 @@ pub enum EdgeError {
         error: io::Error,
     },
     /// A certificate or key file cannot be read.
-    #[error("cannot read {}: {error}; check that the file is there and that this user may read it", path.display())]
+    #[error("cannot read {}: {error}{}", path.display(), unreadable(.error))]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        error: io::Error,
+        /// Why.
+        error: FileError,
     },
     /// A certificate file without a certificate, or with a broken one.
     #[error(
@@ -104,6 +106,15 @@ impl EdgeError {
             self,
             Self::AddressInUse { .. } | Self::Bind { .. } | Self::SelfSigned { .. }
         )
+    }
+}
+
+fn unreadable(error: &FileError) -> &'static str {
+    match error {
+        FileError::Missing | FileError::Io(_) => {
+            "; check that the file is there and that this user may read it"
+        }
+        _ => "; name the regular file that holds it",
     }
 }
 

@@ -32,11 +32,11 @@ const SESSIONS: usize = 4096;
 
 /// Reads a certificate and its key and judges them as a start would; tells what clients may stumble over all the same.
 pub fn check_certificate(cert: &Path, key: &Path, now: Timestamp) -> Result<Option<String>, EdgeError> {
-    let pair = Files::read(cert, key)?.pair(cert, key, now)?;
+    let pair = Files::read_soon(cert, key)?.pair(cert, key, now)?;
     Ok(pair.doubt)
 }
 
-/// A certificate and its key, judged likewise: for a listener that is not of the edge.
+/// A certificate and its key, judged likewise: for a listener that is not of the edge. Blocks.
 pub(crate) fn certified(cert: &Path, key: &Path, now: Timestamp) -> Result<CertifiedKey, EdgeError> {
     let pair = Files::read(cert, key)?.pair(cert, key, now)?;
     Ok(CertifiedKey::clone(&pair.certified))

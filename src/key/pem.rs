@@ -4,6 +4,8 @@
 //! Go passes over a broken block in silence, and gives up the rest of the file in a few cases. Here each broken block
 //! is told with its line, and the next one is always looked for. What Go finds is found here, with the same octets.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -24,20 +26,22 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A block, or what is left of one.
-pub(super) struct Found<'a> {
+pub(crate) struct Found<'a> {
     /// The line of its BEGIN, or of its END where it has no BEGIN; from 1.
-    pub(super) line: usize,
-    pub(super) block: Result<Block<'a>, PemFault>,
+    pub(crate) line: usize,
+    pub(crate) block: Result<Block<'a>, PemFault>,
 }
 
 /// A whole block.
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     /// As in BEGIN. It may be anything: show none but known ones.
-    pub(super) label: &'a [u8],
+    pub(crate) label: &'a [u8],
     /// Whether a header says that the body is encrypted (RFC 1421 section 4.6.1.1).
-    pub(super) encrypted: bool,
+    pub(crate) encrypted: bool,
     /// May be private: wiped when it is dropped.
-    pub(super) body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+    /// From its BEGIN to the end of its END line.
+    pub(crate) span: Range<usize>,
 }
 
 impl Block<'_> {
@@ -76,7 +80,7 @@ pub(super) fn resembles_pem(text: &[u8]) -> bool {
 }
 
 /// Finds all blocks, broken ones too, in the order of their lines.
-pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Found<'_>> {
+pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = Found<'_>> {
     let mut scanner = Scanner {
         text,
         at: 0,
@@ -114,7 +118,7 @@ impl<'a> Scanner<'a> {
         let mut found = self.unfinished(start, begin);
         let line = self.line(begin);
         let block = if begin == start || self.text[begin - 1] == b'\n' {
-            self.block(begin + BEGIN.len(), end)
+            self.block(begin, end)
         } else {
             Err(PemFault::Indented)
         };
@@ -122,10 +126,10 @@ impl<'a> Scanner<'a> {
         Some(found)
     }
 
-    /// Reads a block from its label on; `end` is the line break before its END.
-    fn block(&mut self, label: usize, end: usize) -> Result<Block<'a>, PemFault> {
+    /// Reads a block from its BEGIN on; `end` is the line break before its END.
+    fn block(&mut self, begin: usize, end: usize) -> Result<Block<'a>, PemFault> {
         let text = self.text;
-        let (begin_line, mut body) = line(text, label);
+        let (begin_line, mut body) = line(text, begin + BEGIN.len());
         let label = begin_line
             .strip_suffix(DASHES)
             .ok_or(begin_line_fault(begin_line))?;
@@ -160,6 +164,7 @@ impl<'a> Scanner<'a> {
             label,
             encrypted,
             body: decoded,
+            span: begin..self.at,
         })
     }
 

@@ -1,22 +1,21 @@
 //! `process_*`, as every Prometheus client library exports them, read from `/proc`.
 //! Whatever cannot be read is left out.
 
-use std::fs;
-
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
 use super::family::Family;
 use super::register::seconds;
+use crate::fs;
 
 /// Ticks of a second in `/proc/<pid>/stat`: `USER_HZ`, which Linux fixes for programs whatever its own clock is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// All families of the process.
 pub(super) fn families(started: Timestamp) -> impl Iterator<Item = MetricFamily> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let status = fs::system_text("/proc/self/status");
+    let stat = fs::system_text("/proc/self/stat");
+    let limits = fs::system_text("/proc/self/limits");
     [
         metric(
             Family::counter(
@@ -83,7 +82,7 @@ fn field(text: &str, name: &str) -> Option<f64> {
 
 fn open_files() -> Option<f64> {
     // One of them is the folder being read.
-    let count = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
+    let count = std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
     u32::try_from(count).ok().map(f64::from)
 }
 

@@ -9,9 +9,7 @@ use url::Url;
 
 use super::fetch::{Identity, Proxy, Roots, bearer};
 use super::{Cause, local};
-
-/// Upper bound of a file with CAs.
-const MAX_CA: usize = 4 << 20;
+use crate::fs;
 
 /// All that is needed for a request, but for what a credential plugin adds.
 pub(super) struct Access {
@@ -68,7 +66,7 @@ impl fmt::Debug for Access {
 
 /// CAs in a PEM file.
 pub(super) fn roots(what: &'static str, path: &Path) -> Result<Roots, Cause> {
-    let pem = local::read_setting(what, path, MAX_CA)?;
+    let pem = local::read_setting(what, path, fs::MAX_PEM)?;
     Roots::pinned(&pem).map_err(|reason| local::unusable(what, path, reason))
 }
 

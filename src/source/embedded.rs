@@ -3,22 +3,26 @@
 mod token;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions, hard_link, remove_file, rename};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::Value;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls_pki_types::PrivateKeyDer;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::local::{self, Blocking, FileError};
+use super::local::Blocking;
 use super::{Asked, Cause, EmbeddedSettings, Phase, ReadError};
+use crate::fs::{self, FileError};
 use crate::key::{PublicKey, parse_file};
+use crate::pem;
 use crate::ring::Listing;
 
 pub use token::PodToken;
@@ -29,7 +33,7 @@ const FILE: &str = "signing.key";
 /// Signs with the embedded key. RS256: every verifier knows it.
 pub struct Signer {
     public: PublicKey,
-    key: EncodingKey,
+    key: KeyPair,
 }
 
 /// Why the embedded key cannot be used.
@@ -75,8 +79,8 @@ impl Signer {
     /// Opens the key in `folder`; it must be there.
     pub fn open(folder: &Path) -> Result<Self, EmbeddedError> {
         let path = folder.join(FILE);
-        let pem = match local::read(&path, 64 << 10) {
-            Ok(pem) => Zeroizing::new(pem),
+        let text = match fs::read(&path, 64 << 10) {
+            Ok(text) => text,
             Err(FileError::Missing) => {
                 return Err(EmbeddedError::Missing {
                     folder: folder.to_owned(),
@@ -94,11 +98,17 @@ impl Signer {
             path: path.clone(),
             reason,
         };
-        let mut parsed = parse_file(&pem).map_err(|error| not_a_key(error.to_string()))?;
+        let mut parsed = parse_file(&text).map_err(|error| not_a_key(error.to_string()))?;
         let Some(public) = parsed.keys.pop().filter(|_| parsed.keys.is_empty()) else {
             return Err(not_a_key("one publishable key is expected".into()));
         };
-        let key = EncodingKey::from_rsa_pem(&pem).map_err(|_| not_a_key("no RSA private key".into()))?;
+        let private = pem::private_key(&text).map_err(|error| not_a_key(format!("it {error}")))?;
+        let key = private.and_then(|private| match private.der() {
+            PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()).ok(),
+            PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()).ok(),
+            _ => None,
+        });
+        let key = key.ok_or_else(|| not_a_key("no RSA private key".into()))?;
         Ok(Self { public, key })
     }
 
@@ -125,11 +135,19 @@ impl Signer {
 
     /// A compact JWS of `claims`, RS256, with the header members of an API server's tokens: `alg` and `kid`.
     pub fn sign(&self, claims: &Value) -> Result<String, EmbeddedError> {
-        let mut header = Header::new(Algorithm::RS256);
-        header.typ = None;
-        header.kid = Some(self.kid().to_owned());
-        jsonwebtoken::encode(&header, claims, &self.key)
-            .map_err(|_| EmbeddedError::Crypto("the token could not be signed"))
+        let header = json!({ "alg": "RS256", "kid": self.kid() });
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let message = format!("{}.{}", part(&header), part(claims));
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                message.as_bytes(),
+                &mut signature,
+            )
+            .map_err(|_| EmbeddedError::Crypto("the token could not be signed"))?;
+        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 }
 
@@ -144,18 +162,18 @@ fn create(folder: &Path) -> Result<(), EmbeddedError> {
     let pem = generate()?;
     let path = folder.join(FILE);
     let written = || -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let draft = folder.join(format!(".{FILE}.{}", std::process::id()));
-        let _ = fs::remove_file(&draft);
-        let linked = write(&draft, &pem).and_then(|()| match fs::hard_link(&draft, &path) {
+        let _ = remove_file(&draft);
+        let linked = write(&draft, &pem).and_then(|()| match hard_link(&draft, &path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             // Some file systems have no links.
-            Err(_) => fs::rename(&draft, &path),
+            Err(_) => rename(&draft, &path),
             linked => linked,
         });
-        let _ = fs::remove_file(&draft);
+        let _ = remove_file(&draft);
         linked?;
-        File::open(folder)?.sync_all()
+        fs::sync_folder(folder)
     };
     written().map_err(|reason| EmbeddedError::File {
         path: path.clone(),
@@ -179,15 +197,7 @@ fn generate() -> Result<Zeroizing<Vec<u8>>, EmbeddedError> {
     let der = KeyPair::generate(KeySize::Rsa2048)
         .and_then(|pair| pair.as_der())
         .map_err(failed)?;
-    let body = Zeroizing::new(STANDARD.encode(der.as_ref()));
-    let mut pem = Zeroizing::new(Vec::with_capacity(body.len() + body.len() / 32 + 64));
-    pem.extend_from_slice(b"-----BEGIN PRIVATE KEY-----\n");
-    for line in body.as_bytes().chunks(64) {
-        pem.extend_from_slice(line);
-        pem.push(b'\n');
-    }
-    pem.extend_from_slice(b"-----END PRIVATE KEY-----\n");
-    Ok(pem)
+    Ok(pem::write_private_key(der.as_ref()))
 }
 
 /// The embedded key as a source: made at the first read, read again at every other.
@@ -227,7 +237,7 @@ impl Embedded {
         };
         let key = match self
             .files
-            .run(Phase::File, local::TIMEOUT, read)
+            .run(Phase::File, fs::TIMEOUT, read)
             .await
             .map_err(failed)?
         {
@@ -253,7 +263,7 @@ impl Embedded {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 
     use super::*;
 
@@ -268,10 +278,10 @@ mod tests {
         let first = Signer::open_or_create(&folder).unwrap();
         let second = Signer::open_or_create(&folder).unwrap();
         assert_eq!(first.public(), second.public());
-        let mode = fs::metadata(folder.join(FILE)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(
-            fs::read_dir(&folder).unwrap().count(),
+            std::fs::read_dir(&folder).unwrap().count(),
             1,
             "no draft is left behind"
         );
@@ -297,7 +307,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_key_is_not_replaced() {
         let state = tempfile::tempdir().unwrap();
-        fs::write(state.path().join(FILE), "secret of something else").unwrap();
+        std::fs::write(state.path().join(FILE), "secret of something else").unwrap();
         let error = Signer::open_or_create(state.path()).unwrap_err().to_string();
         assert!(
             error.contains("move it away") && !error.contains("secret"),
@@ -312,7 +322,7 @@ mod tests {
             folder: state.path().to_owned(),
         });
         let first = source.read().await.unwrap();
-        fs::remove_file(state.path().join(FILE)).unwrap();
+        std::fs::remove_file(state.path().join(FILE)).unwrap();
         assert!(
             source
                 .read()

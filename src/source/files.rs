@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use glob::MatchOptions;
 
-use super::local::{self, Blocking, FileError};
+use super::local::Blocking;
 use super::{Asked, Cause, FilesSettings, Phase, ReadError};
+use crate::fs::{self, FileError};
 use crate::key::{self, Quarantined, Reason, parse_file};
 use crate::ring::Listing;
 pub use folders::FolderWatch;
@@ -66,7 +67,7 @@ impl Files {
         let failed = |cause| ReadError::new(Asked::Files, place.clone(), cause);
         let Read { any, listing, .. } = self
             .reading
-            .run(Phase::File, local::TIMEOUT, work)
+            .run(Phase::File, fs::TIMEOUT, work)
             .await
             .map_err(failed)?;
         if !any {
@@ -125,8 +126,8 @@ fn read(patterns: &[String]) -> Read {
 
 impl Read {
     fn take(&mut self, path: &Path, is_literal: bool, seen: &mut HashSet<key::KeyId>) {
-        let bytes = match local::read(path, key::MAX_BYTES) {
-            Ok(bytes) => zeroize::Zeroizing::new(bytes),
+        let bytes = match fs::read(path, key::MAX_BYTES) {
+            Ok(bytes) => bytes,
             Err(FileError::Missing | FileError::Directory) if !is_literal => return,
             Err(error) => {
                 let is_gone = matches!(error, FileError::Missing);

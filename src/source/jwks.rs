@@ -1,11 +1,13 @@
 //! A JWKS at a URL: another issuer's, or one that a pipeline uploads. It names no issuer, so none is checked.
 
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::access::roots;
 use super::fetch::{self, Proxy, Roots, Session, SystemRoots, Target, bearer};
 use super::local::{self, Blocking};
 use super::{Asked, Cause, JwksSettings, Phase, ReadError, parse};
+use crate::fs;
 use crate::ring::Listing;
 
 #[derive(Debug)]
@@ -16,9 +18,10 @@ pub(super) struct Jwks {
 }
 
 /// What the files that the settings name hold.
+#[derive(Debug)]
 struct Files {
     roots: Option<Roots>,
-    token: Option<String>,
+    token: Option<Zeroizing<String>>,
 }
 
 impl Jwks {
@@ -74,7 +77,7 @@ impl Jwks {
                 token: token_file.map(|path| local::read_token(&path)).transpose()?,
             })
         };
-        let files = self.files.run(Phase::File, local::TIMEOUT, read).await??;
+        let files = self.files.run(Phase::File, fs::TIMEOUT, read).await??;
         Ok(Target {
             base: url.clone(),
             roots: files
@@ -82,7 +85,12 @@ impl Jwks {
                 .unwrap_or_else(|| Roots::System(self.system_roots.clone())),
             server_name: None,
             identity: None,
-            headers: files.token.as_deref().and_then(bearer).into_iter().collect(),
+            headers: files
+                .token
+                .as_ref()
+                .and_then(|token| bearer(token))
+                .into_iter()
+                .collect(),
             proxy: Proxy::Environment,
             timeout: super::timeout(timeout),
         })

@@ -8,6 +8,7 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use kube::config::{AuthInfo, Cluster, ExecConfig, Kubeconfig, KubeconfigError};
 use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
 use super::access::{Access, parse_server, relative_to, roots};
 use super::fetch::{Identity, Proxy, Roots};
@@ -15,8 +16,8 @@ use super::{ApiServerSettings, Cause, exec, local};
 
 const WHAT: &str = "kubeconfig";
 
-/// Far more than the kubeconfig of a person with a hundred clusters.
-const MAX_BYTES: usize = 4 << 20;
+/// Upper bound in bytes: far more than the kubeconfig of a person with a hundred clusters.
+pub(crate) const MAX_BYTES: usize = 4 << 20;
 
 /// Reads the context that the settings choose.
 pub(super) fn read(path: &Path, settings: &ApiServerSettings) -> Result<Access, Cause> {
@@ -253,7 +254,7 @@ fn pem(
     path: &Path,
     (data_name, data): (&'static str, Option<&str>),
     (file_name, file): (&'static str, Option<&str>),
-) -> Result<Option<Vec<u8>>, Cause> {
+) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
     if let Some(data) = filled(data) {
         return decoded(path, data_name, data).map(Some);
     }
@@ -262,11 +263,16 @@ fn pem(
         .transpose()
 }
 
-fn decoded(path: &Path, name: &str, data: &str) -> Result<Vec<u8>, Cause> {
-    let compact: String = data.split_ascii_whitespace().collect();
-    STANDARD
-        .decode(compact)
-        .map_err(|_| local::unusable(WHAT, path, format!("{name} is not base64")))
+fn decoded(path: &Path, name: &str, data: &str) -> Result<Zeroizing<Vec<u8>>, Cause> {
+    // Both buffers are allocated at once: one that grows leaves copies behind.
+    let mut compact = Zeroizing::new(Vec::with_capacity(data.len()));
+    compact.extend(data.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    let mut decoded = Zeroizing::new(vec![0; base64::decoded_len_estimate(compact.len())]);
+    let length = STANDARD
+        .decode_slice(compact.as_slice(), &mut decoded)
+        .map_err(|_| local::unusable(WHAT, path, format!("{name} is not base64")))?;
+    decoded.truncate(length);
+    Ok(decoded)
 }
 
 fn filled(value: Option<&str>) -> Option<&str> {

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::access::{Access, parse_server, roots};
 use super::fetch::Proxy;
@@ -68,7 +69,7 @@ fn in_cluster() -> Result<Url, Cause> {
 }
 
 /// The token of the pod's service account.
-fn pod_token() -> Result<String, Cause> {
+fn pod_token() -> Result<Zeroizing<String>, Cause> {
     let path = Path::new(SERVICE_ACCOUNT).join("token");
     if !path.exists() {
         return Err(Cause::Settings {

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::access::Access;
 use super::exec::{self, Credentials};
 use super::fetch::{self, Connections, Reply, Roots, Target};
-use super::local::{self, Blocking};
+use super::local::Blocking;
 use super::place::{self, described};
 use super::{ApiServerSettings, Asked, Cause, Phase, ReadError};
+use crate::fs;
 
 /// How an API server is reached: found anew each time.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Reach {
     async fn read(&mut self) -> Result<Target, Cause> {
         let settings = self.settings.clone();
         let read = move || place::read(&settings);
-        let mut access = self.files.run(Phase::File, local::TIMEOUT, read).await??;
+        let mut access = self.files.run(Phase::File, fs::TIMEOUT, read).await??;
         if let Some(exec) = access.exec.take() {
             self.credentials(exec).await?.give(&mut access)?;
         }

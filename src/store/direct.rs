@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::opening::{Judged, judge, judge_stored};
 use super::shared::{Read, SaveError, Shared};
 use super::{Fault, Folder, LockError, StoreSettings};
-use crate::ring::Ledger;
+use crate::ring::{Ledger, MAX_DOCUMENT};
 use crate::source::Connections;
 
 /// Bound of one read or write of a shared store.
@@ -63,7 +63,7 @@ pub fn issuers_in(folder: &Path) -> Vec<String> {
         return Vec::new();
     };
     let issuer = |path: &Path| {
-        let document = fs::read(path).ok()?;
+        let document = crate::fs::read(path, MAX_DOCUMENT).ok()?;
         let document: serde_json::Value = serde_json::from_slice(&document).ok()?;
         Some(document.get("issuer")?.as_str()?.to_owned())
     };

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Fault, FolderLock, LockError, name, owner};
+use crate::fs::FileError;
 use crate::ring::MAX_DOCUMENT;
-use crate::source::local::{self, FileError};
 
 /// A folder with ledgers, locked.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl Folder {
     /// What was written in it is to outlive a loss of power, and so is the folder. That once is enough, and not at the
     /// start, which would wait for whatever else the disk has to write.
     fn sync(&self) -> io::Result<()> {
-        sync_folder(&self.path)?;
+        crate::fs::sync_folder(&self.path)?;
         if let Some(parent) = self.path.parent()
             && !self.is_synced.swap(true, Ordering::Relaxed)
         {
             // Nobody but root may be allowed to open it.
-            let _ = sync_folder(parent);
+            let _ = crate::fs::sync_folder(parent);
         }
         Ok(())
     }
@@ -238,9 +238,11 @@ enum Bad {
 }
 
 fn read<T>(path: &Path, judge: impl Fn(&[u8]) -> Result<T, Fault>) -> Result<T, Bad> {
-    let bytes = local::read(path, MAX_DOCUMENT).map_err(|error| match error {
+    let bytes = crate::fs::read(path, MAX_DOCUMENT).map_err(|error| match error {
         FileError::Missing => Bad::Missing,
-        FileError::Io(reason) => Bad::Io(format!("{reason}; check who owns it, and the disk")),
+        error @ (FileError::Io(_) | FileError::Late { .. }) => {
+            Bad::Io(format!("{error}; check who owns it, and the disk"))
+        }
         FileError::Directory | FileError::NotRegular(_) | FileError::TooLarge { .. } => {
             Bad::Torn(error.to_string())
         }
@@ -271,8 +273,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     name.into()
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

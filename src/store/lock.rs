@@ -67,6 +67,9 @@ impl FolderLock {
 
 /// Makes what is missing of a folder, for this user alone; or for whoever has the folder that it is made in.
 fn make(folder: &Path) -> io::Result<()> {
+    if folder.metadata().is_ok_and(|there| !there.is_dir()) {
+        return Err(io::Error::other("it is there, and is no folder"));
+    }
     let missing = |path: &&Path| path.try_exists().is_ok_and(|exists| !exists);
     let mut made: Vec<_> = folder.ancestors().take_while(missing).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

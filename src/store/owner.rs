@@ -14,13 +14,24 @@ use rustix::fs::OFlags;
 pub(super) fn open_or_make(path: &Path, folder: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    // Whoever has the folder may have put something else there.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed());
     match options.clone().create_new(true).open(path) {
         Ok(made) => {
             as_first_of(&made, [folder]);
             Ok(made)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = options.open(path)?;
+            if !file.metadata()?.is_file() {
+                let name = path.file_name().unwrap_or_default().display();
+                return Err(io::Error::other(format!(
+                    "{name} in it is not a regular file: remove it"
+                )));
+            }
+            Ok(file)
+        }
         Err(error) => Err(error),
     }
 }

@@ -1,5 +1,7 @@
 //! The integration tests: the wire contract over the real router, the real binary, real servers.
 
+#![expect(clippy::disallowed_methods, reason = "tests read what they wrote themselves")]
+
 #[cfg(test)]
 mod admin;
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What is inspected.
 
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::anyhow;
 
-use crate::source::{FilesSettings, SourceSettings};
+use crate::fs;
+use crate::source::{FilesSettings, MAX_KUBECONFIG, SourceSettings};
 
 /// A source, as a service would read it.
 #[derive(Debug)]
@@ -60,18 +60,17 @@ fn only(path: String) -> SourceSettings {
 
 /// Whether a file is a kubeconfig rather than a key file.
 pub(super) fn is_kubeconfig(name: &str) -> bool {
-    let mut start = Vec::new();
-    let read = std::fs::metadata(name)
-        .ok()
-        .filter(std::fs::Metadata::is_file)
-        .and_then(|_| std::fs::File::open(name).ok())
-        .is_some_and(|file| file.take(1024 * 1024).read_to_end(&mut start).is_ok());
-    let text = String::from_utf8_lossy(&start);
+    let Ok(content) = fs::read_soon(Path::new(name), MAX_KUBECONFIG) else {
+        return false;
+    };
+    let Ok(text) = std::str::from_utf8(&content) else {
+        return false;
+    };
     let kind = |line: &str| {
         let line: String = line.chars().filter(|c| !" \"',".contains(*c)).collect();
         line == "kind:Config" || line == "{kind:Config" || line.contains(",kind:Config")
     };
-    read && (text.lines().any(kind) || text.contains("\"kind\":\"Config\""))
+    text.lines().any(kind) || text.contains("\"kind\":\"Config\"")
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a token claims, and whether a verifier would find its issuer and key published.
 
 use std::fmt;
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
@@ -9,13 +8,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::found::Found;
 use super::verify;
 use crate::config::show_duration;
+use crate::fs;
 
 /// Tokens are a few kilobytes; HTTP servers take headers of 8 to 16.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// A token, and what is to be said of it.
 #[derive(Debug)]
@@ -32,15 +33,16 @@ pub(super) struct Token {
 }
 
 /// Reads a token from a file, or from standard input (`-`).
-pub(super) fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
+pub(super) fn read(file: &Path) -> anyhow::Result<Zeroizing<String>> {
     let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(MAX_BYTES).read_to_string(&mut text)
+        fs::read_stdin(MAX_BYTES)
     } else {
-        std::fs::File::open(file).and_then(|opened| opened.take(MAX_BYTES).read_to_string(&mut text))
+        fs::read_soon(file, MAX_BYTES)
     };
-    read.with_context(|| format!("--token: {} cannot be read", file.display()))?;
-    Ok(text.trim().to_owned())
+    let unreadable = || format!("--token: {} cannot be read", file.display());
+    let read = read.with_context(unreadable)?;
+    let text = std::str::from_utf8(&read).with_context(unreadable)?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
 impl Token {

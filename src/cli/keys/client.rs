@@ -9,14 +9,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
 
 use super::super::health;
 use super::way::Address;
 use crate::control::{Failed, Report, Request, Verb, reachable};
 use crate::metrics::VERSION;
+use crate::{fs, pem};
 
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -128,43 +129,39 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 
 fn tls(address: &Address) -> anyhow::Result<ClientConfig> {
     let read = |flag: &str, path: &Path| {
-        std::fs::read(path).with_context(|| format!("{flag} {} cannot be read", path.display()))
+        let read = fs::read_soon(path, fs::MAX_PEM);
+        read.with_context(|| format!("{flag} {} cannot be read", path.display()))
     };
-    let certificates = |flag: &str, path: &Path| -> anyhow::Result<Vec<CertificateDer<'static>>> {
-        let pem = read(flag, path)?;
-        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        match found {
-            Ok(found) if !found.is_empty() => Ok(found),
-            Ok(_) => Err(anyhow!("{flag} {} holds no certificate (PEM)", path.display())),
-            Err(_) => Err(anyhow!("{flag} {} has a broken PEM block", path.display())),
+    let (ca, cert, key) = (
+        ("--ca-file", address.ca.as_path()),
+        ("--cert-file", address.cert.as_path()),
+        ("--key-file", address.key.as_path()),
+    );
+    let refused = |(flag, path): (&str, &Path), problem: &dyn std::fmt::Display| {
+        anyhow!("{flag} {} {problem}", path.display())
+    };
+    let roots = pem::authorities(&read(ca.0, ca.1)?).map_err(|error| refused(ca, &error))?;
+    let chain = pem::certificates(&read(cert.0, cert.1)?).map_err(|error| refused(cert, &error))?;
+    for (file, found) in [(ca, &roots.certificates), (cert, &chain)] {
+        if found.is_empty() {
+            return Err(refused(file, &"holds no certificate (PEM)"));
         }
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates("--ca-file", &address.ca)? {
-        roots
-            .add(certificate)
-            .with_context(|| format!("--ca-file {} holds no CA", address.ca.display()))?;
     }
-    let key = zeroize::Zeroizing::new(read("--key-file", &address.key)?);
-    // Without its cause, which might quote the file.
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
-        anyhow!(
-            "--key-file {} holds no unencrypted private key (PEM)",
-            address.key.display()
+    let private = pem::private_key(&read(key.0, key.1)?).map_err(|error| refused(key, &error))?;
+    let private = private.ok_or_else(|| refused(key, &"holds no private key (PEM)"))?;
+    let together = || {
+        format!(
+            "the key in {} and the certificate in {} cannot be used together",
+            address.key.display(),
+            address.cert.display()
         )
-    })?;
+    };
+    let certified = pem::certified(chain, &private).with_context(together)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(certificates("--cert-file", &address.cert)?, key)
-        .with_context(|| {
-            format!(
-                "the key in {} and the certificate in {} cannot be used together",
-                address.key.display(),
-                address.cert.display()
-            )
-        })?;
+        .with_root_certificates(roots.store)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -2,7 +2,7 @@
 //!
 //! A new pair is checked before it is shown. One that fails is logged and counted, and the old one stays.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,7 @@ use super::pair::{Files, Fingerprint, Pair};
 use super::self_signed;
 use crate::clock::Clock;
 use crate::edge::{EdgeError, TlsSettings};
+use crate::fs::{self, Blocking, Ended};
 use crate::metrics::ListenerMetrics;
 
 /// How often the files are read. Contents are compared, not times, so the kubelet's swap of `..data`
@@ -33,6 +34,8 @@ pub(super) struct Keeper {
     not_after: Timestamp,
     reminded: Option<Timestamp>,
     seen: Seen,
+    reading: Blocking<Looked>,
+    renewing: Blocking<Result<Pair, EdgeError>>,
     listeners: Vec<ListenerMetrics>,
 }
 
@@ -52,7 +55,7 @@ impl Keeper {
         let now = clock.now();
         let (files, pair) = match &settings {
             TlsSettings::Files { cert, key } => {
-                let files = Files::read(cert, key)?;
+                let files = Files::read_soon(cert, key)?;
                 let pair = files.pair(cert, key, now)?;
                 (Some(files.fingerprint()), pair)
             }
@@ -69,6 +72,8 @@ impl Keeper {
             not_after: pair.not_after,
             reminded: None,
             seen,
+            reading: Blocking::default(),
+            renewing: Blocking::default(),
             listeners: Vec::new(),
         };
         Ok((keeper, pair))
@@ -141,53 +146,82 @@ impl Keeper {
 
     /// One look at the files: a new pair, nothing to do, or a refusal that was not told before.
     async fn look(&mut self, cert: PathBuf, key: PathBuf) -> Result<Option<Pair>, String> {
-        let now = self.clock.now();
-        // Files may lie on a network file system; this runs on the threads for such waits.
-        let read = off_thread({
-            let (cert, key) = (cert.clone(), key.clone());
-            move || Files::read(&cert, &key)
-        })
-        .await?
-        .map_err(|error| error.to_string());
-        let now_read = read.as_ref().map(Files::fingerprint).map_err(ToOwned::to_owned);
-        if now_read.as_ref().ok() == self.seen.taken.as_ref() {
+        let (now, taken) = (self.clock.now(), self.seen.taken);
+        // Files may lie on a network file system: one that hangs keeps a thread, and nothing else.
+        let looked = self
+            .reading
+            .run(fs::TIMEOUT, move || look(&cert, &key, taken, now));
+        let looked = looked
+            .await
+            .unwrap_or_else(|ended| Looked::Other(Err(late(&ended))));
+        let Looked::Other(read) = looked else {
             self.seen.waiting = None;
             return Ok(None);
-        }
+        };
+        let now_read = read
+            .as_ref()
+            .map(|(fingerprint, _)| *fingerprint)
+            .map_err(Clone::clone);
         let again = self.seen.waiting.as_ref() == Some(&now_read);
         let told = again && self.seen.refused;
-        self.seen.waiting = Some(now_read.clone());
+        self.seen.waiting = Some(now_read);
         self.seen.refused = again;
         // Judged anew each time: what was not valid yet becomes so.
-        let judged = match (read, now_read) {
-            (Ok(files), Ok(fingerprint)) => match files.pair(&cert, &key, now) {
-                Ok(pair) => {
-                    self.seen = Seen {
-                        taken: Some(fingerprint),
-                        ..Seen::default()
-                    };
-                    return Ok(Some(pair));
-                }
-                Err(error) => error.to_string(),
-            },
-            (Err(problem), _) | (_, Err(problem)) => problem,
+        let judged = match read {
+            Ok((fingerprint, Ok(pair))) => {
+                self.seen = Seen {
+                    taken: Some(fingerprint),
+                    ..Seen::default()
+                };
+                return Ok(Some(pair));
+            }
+            Ok((_, Err(problem))) | Err(problem) => problem,
         };
         if again && !told { Err(judged) } else { Ok(None) }
     }
 
     async fn renew(&mut self, folder: PathBuf, names: Vec<String>) -> Result<Option<Pair>, String> {
         let now = self.clock.now();
-        let pair = off_thread(move || self_signed::open(&folder, &names, now))
-            .await?
+        let renewed = self
+            .renewing
+            .run(fs::TIMEOUT, move || self_signed::open(&folder, &names, now));
+        let pair = renewed
+            .await
+            .map_err(|ended| late(&ended))?
             .map_err(|error| error.to_string())?;
         Ok((pair.not_after != self.not_after).then_some(pair))
     }
 }
 
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| error.to_string())
+/// What a look at the files gave.
+enum Looked {
+    /// What is shown already.
+    Same,
+    /// Something else: a pair or why it is none; or why nothing could be read.
+    Other(Result<(Fingerprint, Result<Pair, String>), String>),
+}
+
+fn look(cert: &Path, key: &Path, taken: Option<Fingerprint>, now: Timestamp) -> Looked {
+    let files = match Files::read(cert, key) {
+        Ok(files) => files,
+        Err(error) => return Looked::Other(Err(error.to_string())),
+    };
+    let fingerprint = files.fingerprint();
+    if taken == Some(fingerprint) {
+        return Looked::Same;
+    }
+    let pair = files.pair(cert, key, now).map_err(|error| error.to_string());
+    Looked::Other(Ok((fingerprint, pair)))
+}
+
+fn late(ended: &Ended) -> String {
+    match ended {
+        Ended::Late => format!(
+            "its files were not read within {} s: does a disk or network mount hang?",
+            fs::TIMEOUT.as_secs()
+        ),
+        Ended::Panicked(error) => error.to_string(),
+    }
 }
 
 fn warn_of(pair: &Pair, settings: &TlsSettings) {

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use rustls::{Error as TlsError, InconsistentKeys};
-use rustls_pki_types::pem::{Error as PemError, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::parse_x509_certificate;
@@ -15,6 +15,7 @@ use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
 use crate::edge::EdgeError;
+use crate::{fs, pem};
 
 /// A pair that matches and is valid at the time of the check.
 #[derive(Clone, Debug)]
@@ -28,7 +29,8 @@ pub(super) struct Pair {
 
 /// The two files as they were read. Holds a private key: no `Debug`.
 pub(super) struct Files {
-    pub(super) cert: Vec<u8>,
+    /// A key may stand beside the certificates.
+    pub(super) cert: Zeroizing<Vec<u8>>,
     pub(super) key: Zeroizing<Vec<u8>>,
 }
 
@@ -39,15 +41,25 @@ pub(super) struct Fingerprint([u8; 32]);
 impl Files {
     pub(super) fn read(cert: &Path, key: &Path) -> Result<Self, EdgeError> {
         let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| EdgeError::Unreadable {
+            fs::read(path, fs::MAX_PEM).map_err(|error| EdgeError::Unreadable {
                 path: path.to_owned(),
                 error,
             })
         };
         Ok(Self {
             cert: read(cert)?,
-            key: Zeroizing::new(read(key)?),
+            key: read(key)?,
         })
+    }
+
+    /// The same for a start, which must not hang.
+    pub(super) fn read_soon(cert: &Path, key: &Path) -> Result<Self, EdgeError> {
+        let (path, key) = (cert.to_owned(), key.to_owned());
+        let read = fs::soon(move || Self::read(&path, &key));
+        read.map_err(|error| EdgeError::Unreadable {
+            path: cert.to_owned(),
+            error,
+        })?
     }
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
@@ -69,15 +81,16 @@ impl Files {
             problem,
         };
 
-        let chain = chain(&self.cert).map_err(bad_certificate)?;
+        let chain = pem::certificates(&self.cert).map_err(|error| bad_certificate(error.to_string()))?;
         let leaf = chain.first().map(parse).transpose().map_err(bad_certificate)?;
         let Some(leaf) = leaf else {
             return Err(bad_certificate("holds no certificate".to_owned()));
         };
-        let private = private_key(&self.key).map_err(bad_key)?;
-        let signing = super::provider()
-            .key_provider
-            .load_private_key(private)
+        let private = pem::private_key(&self.key).map_err(|error| bad_key(error.to_string()))?;
+        let Some(private) = private else {
+            return Err(bad_key("holds no private key".to_owned()));
+        };
+        let signing = any_supported_type(&private.der())
             .map_err(|error| bad_key(format!("holds a private key that cannot be used ({error})")))?;
 
         let not_before = timestamp(leaf.validity().not_before);
@@ -119,43 +132,11 @@ impl Files {
     }
 }
 
-fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("has a broken PEM block ({})", describe(&error)))?;
-    if chain.is_empty() {
-        Err("holds no certificate".to_owned())
-    } else {
-        Ok(chain)
-    }
-}
-
 pub(super) fn parse<'c>(der: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, String> {
     match parse_x509_certificate(der) {
         Ok(([], certificate)) => Ok(certificate),
         Ok(_) => Err("has octets after the end of its certificate".to_owned()),
         Err(_) => Err("holds something that is no X.509 certificate".to_owned()),
-    }
-}
-
-fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
-        let encrypted = pem.windows(9).any(|word| word.eq_ignore_ascii_case(b"encrypted"));
-        match error {
-            _ if encrypted => "holds an encrypted private key".to_owned(),
-            PemError::NoItemsFound => "holds no private key".to_owned(),
-            error => format!("has a broken PEM block ({})", describe(&error)),
-        }
-    })
-}
-
-/// The error without what it quotes of the file, which may be a piece of a private key.
-fn describe(error: &PemError) -> &'static str {
-    match error {
-        PemError::MissingSectionEnd { .. } => "its end is missing",
-        PemError::IllegalSectionStart { .. } => "its first line is malformed",
-        PemError::Base64Decode(_) => "it is not base64",
-        _ => "it cannot be read",
     }
 }
 

@@ -3,7 +3,7 @@
 //! Clients trust it with `ca.crt` (`curl --cacert`), which stays the same while the certificate is renewed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions, remove_file, rename};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,7 +15,6 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tracing::{info, warn};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -23,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::pair::{Files, Pair, parse, timestamp};
 use crate::edge::EdgeError;
+use crate::{fs, pem};
 
 /// What clients trust.
 pub(super) const CA: &str = "ca.crt";
@@ -80,8 +80,13 @@ fn normal(name: &str) -> String {
 }
 
 fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, String> {
-    let pem = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    CertificateDer::from_pem_slice(&pem).map_err(|_| format!("{} holds no certificate", path.display()))
+    let name = path.display();
+    let text = fs::read(path, fs::MAX_PEM).map_err(|error| format!("{name}: {error}"))?;
+    let found = pem::certificates(&text).map_err(|error| format!("{name} {error}"))?;
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| format!("{name} holds no certificate"))
 }
 
 /// Whether a pair is from this CA, for these names, and not due for renewal.
@@ -156,9 +161,10 @@ fn read_authority(folder: &Path, now: Timestamp) -> Result<Authority, String> {
     if now + LEAF_LIFE > timestamp(certificate.validity().not_after) {
         return Err("the old one ends too soon".to_owned());
     }
-    let pem = fs::read_to_string(folder.join(CA_KEY)).map_err(|error| format!("{CA_KEY}: {error}"))?;
-    let pem = Zeroizing::new(pem);
-    let key = KeyPair::from_pem(&pem).map_err(|_| format!("{CA_KEY} holds no private key"))?;
+    let text = fs::read(&folder.join(CA_KEY), fs::MAX_PEM).map_err(|error| format!("{CA_KEY}: {error}"))?;
+    let key = pem::private_key(&text).map_err(|error| format!("{CA_KEY} {error}"))?;
+    let key = key.and_then(|key| KeyPair::try_from(&key.der()).ok());
+    let key = key.ok_or_else(|| format!("{CA_KEY} holds no private key"))?;
     if certificate.public_key().subject_public_key.data != rcgen::PublicKeyData::der_bytes(&key) {
         return Err(format!("{CA_KEY} is not the key of {CA}"));
     }
@@ -177,7 +183,12 @@ fn make_authority(folder: &Path, now: Timestamp) -> Result<Authority, String> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key).map_err(failed)?;
-    write(folder, CA_KEY, key.serialize_pem().as_bytes(), 0o600)?;
+    write(
+        folder,
+        CA_KEY,
+        &pem::write_private_key(key.serialized_der()),
+        0o600,
+    )?;
     write(folder, CA, certificate.pem().as_bytes(), 0o644)?;
     Ok(Issuer::new(params, key))
 }
@@ -192,8 +203,8 @@ fn issue(authority: &Authority, names: &BTreeSet<String>, now: Timestamp) -> Res
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, authority)?;
     Ok(Files {
-        cert: certificate.pem().into_bytes(),
-        key: Zeroizing::new(key.serialize_pem().into_bytes()),
+        cert: Zeroizing::new(certificate.pem().into_bytes()),
+        key: pem::write_private_key(key.serialized_der()),
     })
 }
 
@@ -216,7 +227,7 @@ fn write(folder: &Path, name: &str, content: &[u8], mode: u32) -> Result<(), Str
     let temporary = folder.join(format!(".{name}.new"));
     let written = (|| -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-        match fs::remove_file(&temporary) {
+        match remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -227,7 +238,7 @@ fn write(folder: &Path, name: &str, content: &[u8], mode: u32) -> Result<(), Str
             .open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(&temporary, folder.join(name))
+        rename(&temporary, folder.join(name))
     })();
     written.map_err(|error| {
         format!(

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, RootCertStore, SignatureScheme,
 };
@@ -15,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::meter::is_overrun;
 use super::{Cause, Target, Wire};
+use crate::pem;
 
 /// Which CAs may have signed a server's certificate.
 #[derive(Clone, Debug)]
@@ -38,11 +40,14 @@ pub(in crate::source) struct Pinned {
 #[derive(Clone, Debug, Default)]
 pub(in crate::source) struct SystemRoots(Arc<OnceLock<Arc<RootCertStore>>>);
 
-/// Our own certificate and its key.
-#[derive(PartialEq)]
-pub(in crate::source) struct Identity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+/// Our own certificate and its key, which stays where it is wiped in the end: in the TLS library.
+pub(in crate::source) struct Identity(Arc<CertifiedKey>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        // A certificate has one key.
+        self.0.cert == other.0.cert
+    }
 }
 
 /// Whether whom one trusts the other trusts too: by what is in a file, since it is read anew each time.
@@ -100,19 +105,14 @@ impl Roots {
 }
 
 impl Pinned {
-    fn new(pem: &[u8]) -> Result<Arc<Self>, String> {
-        let certificates = certificates(pem)?;
-        let mut store = RootCertStore::empty();
-        let (added, ignored) = store.add_parsable_certificates(certificates.iter().cloned());
-        if added == 0 {
-            return Err(match ignored {
-                0 => "it holds no CERTIFICATE block".into(),
-                _ => "none of its certificates can be read".into(),
-            });
+    fn new(text: &[u8]) -> Result<Arc<Self>, String> {
+        let found = pem::authorities(text).map_err(|error| format!("it {error}"))?;
+        if found.store.is_empty() {
+            return Err("it holds no CERTIFICATE block".into());
         }
         Ok(Arc::new(Self {
-            certificates,
-            store: Arc::new(store),
+            certificates: found.certificates,
+            store: Arc::new(found.store),
         }))
     }
 }
@@ -139,22 +139,18 @@ impl SystemRoots {
 impl Identity {
     /// A certificate chain and its key, in PEM. `Err` says what is wrong with them, never what is in them.
     pub(in crate::source) fn new(chain: &[u8], key: &[u8]) -> Result<Self, String> {
-        use rustls::pki_types::pem::PemObject as _;
-        let chain = certificates(chain)?;
+        let chain = pem::certificates(chain).map_err(|error| format!("it {error}"))?;
         if chain.is_empty() {
             return Err("it holds no CERTIFICATE block".into());
         }
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| "its key is not a PRIVATE KEY block (PKCS#8, PKCS#1 or SEC1, not encrypted)")?;
-        Ok(Self { chain, key })
+        let key = pem::private_key(key).map_err(|error| format!("its key {error}"))?;
+        let key = key.ok_or("its key is not a PRIVATE KEY block (PKCS#8, PKCS#1 or SEC1, not encrypted)")?;
+        let certified = pem::certified(chain, &key).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => "it and its key do not belong together".to_owned(),
+            error => format!("it cannot be used ({error})"),
+        })?;
+        Ok(Self(Arc::new(certified)))
     }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    use rustls::pki_types::pem::PemObject as _;
-    CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| "it holds a broken PEM block".to_owned())
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -195,12 +191,9 @@ async fn with(
         .with_custom_certificate_verifier(verifier);
     let mut config = match identity {
         None => config.with_no_client_auth(),
-        Some(Identity { chain, key }) => config
-            .with_client_auth_cert(chain.clone(), key.clone_key())
-            .map_err(|_| Cause::Settings {
-                reason: "the client certificate and its key do not belong together".into(),
-                remedy: "Get a new kubeconfig, or name the key that belongs to the certificate.".into(),
-            })?,
+        Some(Identity(certified)) => {
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))))
+        }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let server = ServerName::try_from(name.trim_start_matches('[').trim_end_matches(']').to_owned())

@@ -129,7 +129,7 @@ fn where_no_generation_can_be_read_both_are_set_aside() {
 fn a_file_of_fifty_megabytes_is_set_aside_unread() {
     let place = Place::new();
     place.save(&["one.", "two."]);
-    let file = File::create(place.path("")).unwrap();
+    let file = fs::File::create(place.path("")).unwrap();
     file.set_len(50 << 20).unwrap();
     let loaded = place.loaded();
     assert_eq!(loaded.ledger.as_deref(), Some("one."));

@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
-use crate::source::{Connections, Reach, Reply, Status, local};
+use crate::fs;
+use crate::source::{Connections, Reach, Reply, Status};
 use crate::store::KubernetesSettings;
 use crate::store::name::{self, hex};
 
@@ -304,7 +305,7 @@ impl ConfigMap {
 }
 
 async fn pods_namespace() -> Result<String, StoreError> {
-    let read = tokio::task::spawn_blocking(|| local::read(Path::new(NAMESPACE), 1024)).await;
+    let read = tokio::task::spawn_blocking(|| fs::read(Path::new(NAMESPACE), 1024)).await;
     let unknown = |reason: String| {
         StoreError::new(format!(
             "the namespace of this pod cannot be read from {NAMESPACE}: {reason}. Name it as store.kubernetes.namespace"

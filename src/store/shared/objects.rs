@@ -17,6 +17,7 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, UpdateVersion};
 
 use super::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
+use crate::fs::{self, Blocking, Ended};
 use crate::source::Connections;
 use crate::store::{ObjectStorageSettings, name};
 use answers::{About, IsWhole};
@@ -31,6 +32,7 @@ pub(in crate::store) struct Object {
     connections: Connections,
     /// Made at the first use, and anew after a failure: files with CAs and credentials are then read again.
     client: Option<Arc<dyn ObjectStore>>,
+    making: Blocking<Result<Arc<dyn ObjectStore>, String>>,
 }
 
 impl Object {
@@ -46,6 +48,7 @@ impl Object {
             settings: settings.clone(),
             connections,
             client: None,
+            making: Blocking::default(),
         }
     }
 
@@ -198,8 +201,19 @@ impl Object {
         }
         let (settings, connections) = (self.settings.clone(), self.connections.clone());
         // It reads files, those of the operating system's CAs among them.
-        let made = tokio::task::spawn_blocking(move || client::client(&settings, connections)).await;
-        let made = made.map_err(|_| "a panic, see the log".to_owned()).flatten();
+        let made = self
+            .making
+            .run(fs::TIMEOUT, move || client::client(&settings, connections))
+            .await;
+        let made = made.unwrap_or_else(|ended| {
+            Err(match ended {
+                Ended::Late => {
+                    "its CA and credentials files were not read in time: does a network mount hang?"
+                }
+                Ended::Panicked(_) => "a panic, see the log",
+            }
+            .to_owned())
+        });
         let client = made.map_err(|reason| unclear(failure::Failure::Settings(reason)))?;
         Ok(Arc::clone(self.client.insert(client)))
     }

@@ -182,7 +182,7 @@ async fn files_that_hold_something_else_are_refused_and_what_they_must_hold_is_s
         (&*key, "DIR/tls.crt holds no certificate; it must hold PEM blocks"),
         (
             &cert.replace("-----END CERTIFICATE-----", ""),
-            "DIR/tls.crt has a broken PEM block (its end is missing)",
+            "DIR/tls.crt has a broken PEM block (line 1: no END line follows on a line of its own)",
         ),
         (
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -212,7 +212,7 @@ async fn files_that_hold_something_else_are_refused_and_what_they_must_hold_is_s
         ),
         (
             "-----BEGIN PRIVATE KEY-----\nsecret!!\n-----END PRIVATE KEY-----\n",
-            "DIR/tls.key has a broken PEM block (it is not base64)",
+            "DIR/tls.key has a broken PEM block (line 1: the body is not base64)",
         ),
     ] {
         let message = authority.refuses(&cert, bad);
@@ -225,7 +225,7 @@ async fn a_file_that_cannot_be_read_is_named() {
     let authority = Authority::new();
     assert_eq!(
         authority.refused(),
-        "cannot read DIR/tls.crt: No such file or directory (os error 2); \
+        "cannot read DIR/tls.crt: there is no such file; \
          check that the file is there and that this user may read it"
     );
 }
@@ -299,6 +299,88 @@ async fn a_new_pair_that_does_not_match_changes_nothing_and_is_counted_once() {
     authority.write(&other, &other_key);
     authority.until_presented(&served, &other).await;
     assert_eq!(reloads(&served, "success"), Some(1.0));
+}
+
+/// A leaf and an intermediate, of which the first lacks its last line end.
+fn glued(leaf: &str, intermediate: &str) -> String {
+    format!("{}{intermediate}", leaf.trim_end())
+}
+
+#[tokio::test]
+async fn a_chain_file_with_a_block_that_is_not_taken_is_refused_with_the_line() {
+    let authority = Authority::new();
+    let (cert, key) = authority.pair();
+    let ca = authority.ca.clone();
+    let line = cert.trim_end().lines().count();
+    for (chain, line) in [
+        (glued(&cert, &ca), line),
+        (
+            format!("{cert}{}", ca.replace("CERTIFICATE", "TRUSTED CERTIFICATE")),
+            line + 1,
+        ),
+        (
+            format!("{cert}{}", ca.replace("-----BEGIN", " -----BEGIN")),
+            line + 1,
+        ),
+    ] {
+        let message = authority.refuses(&chain, &key);
+        assert!(message.contains(&format!("line {line}")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_of_a_chain_that_is_not_taken_whole_changes_nothing_and_counts_as_failed() {
+    let authority = Authority::new();
+    let (cert, key) = authority.pair();
+    authority.write(&cert, &key);
+    let served = authority.start().unwrap();
+    let (other, other_key) = authority.pair();
+    authority.write(&glued(&other, &authority.ca), &other_key);
+    within(async {
+        while reloads(&served, "failure") != Some(1.0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(authority.presented(&served).await, der(&cert));
+    assert_eq!(reloads(&served, "success"), Some(0.0));
+    authority.write(&format!("{other}{}", authority.ca), &other_key);
+    authority.until_presented(&served, &other).await;
+}
+
+#[tokio::test]
+async fn certificate_files_of_another_kind_are_refused_and_a_reload_outlives_them() {
+    let authority = Authority::new();
+    let (cert, key) = authority.pair();
+    let place = authority.path("tls.crt");
+    for (target, told) in [("/dev/zero", "a device"), ("/", "a directory")] {
+        authority.write(&cert, &key);
+        std::fs::remove_file(&place).unwrap();
+        symlink(target, &place).unwrap();
+        assert!(authority.refused().contains(told));
+        std::fs::remove_file(&place).unwrap();
+    }
+    authority.write(&cert, &key);
+    let served = authority.start().unwrap();
+    std::fs::remove_file(&place).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &place,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    within(async {
+        while reloads(&served, "failure") != Some(1.0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    std::fs::remove_file(&place).unwrap();
+    let (cert, key) = authority.pair();
+    authority.write(&cert, &key);
+    authority.until_presented(&served, &cert).await;
 }
 
 /// As the kubelet replaces a mounted Secret.

@@ -21,7 +21,7 @@ impl Folder {
     }
 
     fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
+        std::fs::read_to_string(self.path().join(name)).unwrap()
     }
 }
 
@@ -48,7 +48,7 @@ fn private_keys_are_for_this_user_alone() {
     let folder = Folder::new();
     folder.open(&[], day(0));
     for (name, mode) in [(CA, 0o644), (CERT, 0o644), (CA_KEY, 0o600), (KEY, 0o600)] {
-        let found = fs::metadata(folder.path().join(name))
+        let found = std::fs::metadata(folder.path().join(name))
             .unwrap()
             .permissions()
             .mode()
@@ -117,7 +117,7 @@ fn what_is_broken_is_made_anew() {
     for (broken, ca_stays) in [(CERT, true), (KEY, true), (CA, false)] {
         let first = folder.open(&[], day(0));
         let ca = folder.read(CA);
-        fs::write(folder.path().join(broken), "torn").unwrap();
+        std::fs::write(folder.path().join(broken), "torn").unwrap();
         assert_ne!(leaf(&folder.open(&[], day(0))), leaf(&first), "{broken}");
         assert_eq!(folder.read(CA) == ca, ca_stays, "{broken}");
     }
@@ -128,7 +128,7 @@ fn a_lost_ca_key_matters_only_at_the_next_renewal() {
     let folder = Folder::new();
     let first = folder.open(&[], day(0));
     let ca = folder.read(CA);
-    fs::remove_file(folder.path().join(CA_KEY)).unwrap();
+    std::fs::remove_file(folder.path().join(CA_KEY)).unwrap();
     assert_eq!(leaf(&folder.open(&[], day(1))), leaf(&first));
     folder.open(&[], day(70));
     assert_ne!(folder.read(CA), ca);

@@ -13,14 +13,12 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::http::Connector;
-use crate::source::{Connections, Exchange, local};
+use crate::fs::{self, FileError};
+use crate::source::{Connections, Exchange};
 use crate::store::ObjectStorageSettings;
 
 /// Of one more try. What is done over it is tried again by the replica, at its own pace.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Upper bound of a file with CAs.
-const MAX_CA: usize = 4 << 20;
 
 /// Upper bound of a file with credentials: a private key of a service account is among them.
 const MAX_CREDENTIALS: usize = 64 << 10;
@@ -124,6 +122,7 @@ pub(super) fn client(
         Some(file) => credentials(file, &settings.bucket)?,
         None => Vec::new(),
     };
+    check_files(settings.bucket.kind, &variables)?;
     let connector = connector(settings, connections)?;
     match settings.bucket.kind {
         Kind::S3 => s3(settings, variables, connector),
@@ -224,10 +223,44 @@ fn connector(settings: &ObjectStorageSettings, connections: Connections) -> Resu
         return Exchange::new(connections, None).map(Connector);
     };
     let unusable = |reason: String| format!("caFile {} cannot be used: {reason}", file.display());
-    let pem = local::read(file, MAX_CA).map_err(|error| unusable(error.to_string()))?;
+    let pem = fs::read(file, fs::MAX_PEM).map_err(|error| unusable(error.to_string()))?;
     Exchange::new(connections, Some(&pem))
         .map(Connector)
         .map_err(unusable)
+}
+
+/// The files that the library reads on its own, at any time and without bounds.
+const FILES: [&str; 6] = [
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "AZURE_FEDERATED_TOKEN_FILE",
+];
+
+/// Whether the files that variables name can be read in bounds. One that is missing may come.
+fn check_files(kind: Kind, variables: &[(String, String)]) -> Result<(), String> {
+    for name in FILES
+        .into_iter()
+        .filter(|name| name.starts_with(kind.variables()))
+    {
+        let given = variables.iter().find(|(given, _)| given == name);
+        let path = match given {
+            Some((_, path)) => Some(path.into()),
+            None => std::env::var_os(name),
+        };
+        let Some(path) = path.filter(|path| !path.is_empty()) else {
+            continue;
+        };
+        match fs::read(FilePath::new(&path), MAX_CREDENTIALS) {
+            Ok(_) | Err(FileError::Missing) => {}
+            Err(error) => {
+                return Err(format!("{name} {} cannot be used: {error}", path.display()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One more try within the bound of what is done, for a connection that was closed while it rested.
@@ -242,7 +275,7 @@ fn once() -> RetryConfig {
 /// The variables in a file, a line each: `AWS_ACCESS_KEY_ID=…`. `Err` never says a value.
 fn credentials(file: &FilePath, bucket: &Bucket) -> Result<Vec<(String, String)>, String> {
     let unusable = |reason: String| format!("credentialsFile {} cannot be used: {reason}", file.display());
-    let octets = local::read(file, MAX_CREDENTIALS).map_err(|error| unusable(error.to_string()))?;
+    let octets = fs::read(file, MAX_CREDENTIALS).map_err(|error| unusable(error.to_string()))?;
     let text = std::str::from_utf8(&octets).map_err(|_| unusable("it is not UTF-8 text".into()))?;
     check_credentials(text, bucket).map_err(unusable)
 }
