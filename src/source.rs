@@ -32,6 +32,7 @@ pub use error::{Asked, Cause, Phase, ReadError};
 pub(crate) use fetch::{Connections, Exchange, Reply};
 use files::Files;
 pub use files::FolderWatch;
+pub(crate) use files::{glob, matched};
 use jwks::Jwks;
 pub(crate) use kubeconfig::MAX_BYTES as MAX_KUBECONFIG;
 pub(crate) use quote::quote;

@@ -11,7 +11,7 @@ use super::schema;
 use super::tree::{Origin, Value};
 use crate::issuer::IssuerSource;
 use crate::ring::Confirmation;
-use crate::source::{ApiServerSettings, EmbeddedSettings, FilesSettings, JwksSettings, SourceSettings};
+use crate::source::{ApiServerSettings, EmbeddedSettings, FilesSettings, JwksSettings, SourceSettings, glob};
 
 /// The bounds of a source's `timeout`.
 const TIMEOUT: (SignedDuration, SignedDuration) =
@@ -145,7 +145,7 @@ fn files(field: &Field<'_>, folders: Folders<'_>) -> Option<FilesSettings> {
                 field.refuse::<()>("lies in a folder whose name is not UTF-8: rename the folder");
                 return None;
             };
-            match glob::Pattern::new(pattern) {
+            match glob::check(pattern) {
                 Ok(_) => Some(pattern.to_owned()),
                 Err(error) => field
                     .refuse(format!("is no glob ({error}): escape a literal bracket as `[[]`"))

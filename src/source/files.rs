@@ -4,14 +4,16 @@
 //! still be there; a file that is gone does not.
 
 mod folders;
+pub(crate) mod glob;
 mod interest;
+mod walk;
 mod watch;
 
 use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use glob::MatchOptions;
+use std::time::{Duration, Instant};
 
 use super::local::Blocking;
 use super::{Asked, Cause, FilesSettings, Phase, ReadError};
@@ -19,17 +21,15 @@ use crate::fs::{self, FileError};
 use crate::key::{self, Quarantined, Reason, parse_file};
 use crate::ring::Listing;
 pub use folders::FolderWatch;
+use glob::is_glob;
+use walk::Bounds;
 use watch::{Changes, Watch};
 
 /// More files than any cluster has keys.
 const MAX_FILES: usize = 1000;
 
-/// As a shell expands: `*` matches no `/`, and no dot at the start of a name (`..data`).
-const SHELL: MatchOptions = MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: true,
-};
+/// How long files are looked for, for all patterns together: each has its share, so that none costs the others.
+const SEARCH: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Files {
@@ -168,7 +168,7 @@ impl Read {
                 );
                 for entry in parsed.quarantined {
                     let entry = Quarantined {
-                        entry: format!("{}: {}", path.display(), entry.entry),
+                        entry: format!("{}: {}", shown(path), entry.entry),
                         ..entry
                     };
                     self.listing.quarantined.push(entry);
@@ -179,7 +179,7 @@ impl Read {
     }
 
     fn hold_back(&mut self, path: &Path, reason: Reason) {
-        let entry = path.display().to_string();
+        let entry = shown(path);
         self.listing.quarantined.push(Quarantined {
             entry,
             kid: None,
@@ -201,46 +201,56 @@ struct Matches {
     unreadable: Vec<(PathBuf, String)>,
 }
 
-/// The files that the patterns match now, at most one more than [`MAX_FILES`].
+/// The files that the patterns match now, at most one more than [`MAX_FILES`] of each.
 fn expand(patterns: &[String]) -> Matches {
     let mut matches = Matches::default();
-    for pattern in patterns {
-        let literal = Path::new(pattern);
-        if !is_glob(pattern) || literal.is_file() {
-            matches.paths.insert(Match {
-                path: literal.to_owned(),
-                is_literal: true,
-            });
+    let is_literal = |pattern: &&String| !is_glob(pattern) || Path::new(pattern).is_file();
+    let (literal, globs): (Vec<_>, Vec<_>) = patterns.iter().partition(is_literal);
+    for path in literal {
+        matches.paths.insert(Match {
+            path: path.into(),
+            is_literal: true,
+        });
+    }
+    let end = Instant::now() + SEARCH;
+    for (index, pattern) in globs.iter().enumerate() {
+        if let Err(cause) = glob::check(pattern) {
+            let cause = format!("not a glob: {cause}");
+            matches.unreadable.push((pattern.into(), cause));
             continue;
         }
-        let found = match glob::glob_with(pattern, SHELL) {
-            Ok(found) => found,
-            Err(error) => {
-                matches
-                    .unreadable
-                    .push((literal.to_owned(), format!("not a glob: {error}")));
-                continue;
-            }
-        };
-        for entry in found.take(MAX_FILES + 1) {
-            match entry {
-                Ok(path) => drop(matches.paths.insert(Match {
-                    path,
-                    is_literal: false,
-                })),
-                Err(error) => {
-                    matches
-                        .unreadable
-                        .push((error.path().to_owned(), error.error().to_string()));
-                }
-            }
-        }
+        let left = u32::try_from(globs.len() - index).unwrap_or(u32::MAX);
+        let share = end.saturating_duration_since(Instant::now()) / left;
+        let found = walk::find(pattern, Bounds::new(MAX_FILES + 1, share));
+        matches.unreadable.extend(found.unreadable);
+        matches.paths.extend(found.paths.into_iter().map(|path| Match {
+            path,
+            is_literal: false,
+        }));
     }
     matches
 }
 
-fn is_glob(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '['])
+/// The files that a pattern matches now: each for a person, and as a pattern of its own.
+pub(crate) fn matched(pattern: &str) -> Vec<(String, String)> {
+    let found = walk::find(pattern, Bounds::new(MAX_FILES, SEARCH)).paths;
+    found
+        .iter()
+        .map(|path| (shown(path), glob::pattern_of(path)))
+        .collect()
+}
+
+/// A path for a person: bytes that are no text are told by their number.
+fn shown(path: &Path) -> String {
+    let mut shown = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        shown.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "\\x{byte:02x}");
+        }
+    }
+    shown
 }
 
 /// Watched paths must stay the same whatever the working directory will be.

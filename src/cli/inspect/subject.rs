@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use crate::fs;
-use crate::source::{FilesSettings, MAX_KUBECONFIG, SourceSettings};
+use crate::source::{FilesSettings, MAX_KUBECONFIG, SourceSettings, glob, matched};
 
 /// A source, as a service would read it.
 #[derive(Debug)]
@@ -33,17 +33,14 @@ impl Subject {
         for name in named {
             // A name that is there is meant as it is, whatever characters it has.
             if Path::new(name).exists() {
-                let path = glob::Pattern::escape(name);
+                let path = glob::escape(name);
                 parts.push((name.clone(), only(path.clone())));
                 paths.push(path);
                 continue;
             }
-            for path in glob::glob(name).map_err(|error| anyhow!("{name} is no glob: {error}"))? {
-                let Some(path) = path.ok().and_then(|path| path.to_str().map(str::to_owned)) else {
-                    continue;
-                };
-                parts.push((path.clone(), only(glob::Pattern::escape(&path))));
-            }
+            glob::check(name).map_err(|error| anyhow!("{name} is no glob: {error}"))?;
+            let matched = matched(name).into_iter();
+            parts.extend(matched.map(|(shown, pattern)| (shown, only(pattern))));
             paths.push(name.clone());
         }
         Ok(Self {

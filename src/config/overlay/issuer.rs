@@ -197,7 +197,7 @@ impl Overlay {
             } else {
                 misplaced(&self.source_ca, "--from-jwks URL");
                 // A file by its name, whatever characters it has.
-                let path = Node::named(&said.by, Value::Text(glob::Pattern::escape(&said.value)));
+                let path = Node::named(&said.by, Value::Text(crate::source::glob::escape(&said.value)));
                 let paths = Node::named(&said.by, Value::List(vec![path]));
                 let files = Value::Map(vec![("paths".to_owned(), paths)]);
                 set(&mut source, "files", Node::named(&said.by, files));

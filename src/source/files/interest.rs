@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use glob::Pattern;
-
-use super::SHELL;
+use super::glob::Pattern;
 
 /// What matters in a folder.
 #[derive(Clone, Debug, Default)]
@@ -24,11 +22,7 @@ impl Interest {
 
     /// Whether a change at this path, which is in the folder, matters.
     pub(super) fn concerns(&self, path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.all
-            || self
-                .names
-                .iter()
-                .any(|pattern| pattern.matches_with(&name, SHELL))
+        let name = path.file_name().unwrap_or_default();
+        self.all || self.names.iter().any(|pattern| pattern.matches(name))
     }
 }

@@ -304,3 +304,84 @@ async fn folders_by_glob_and_the_targets_of_links_are_watched() {
     assert_changes(&mut source, "a file deep below").await;
     assert_eq!(source.read().await.unwrap().keys.len(), 4);
 }
+
+#[tokio::test]
+async fn a_name_that_is_not_utf_8_harms_nothing_and_is_read_where_it_matches() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = Folder::new();
+    let good = folder.key("keys/a.pem");
+    let bytes = |name: &[u8]| folder.at("keys").join(OsStr::from_bytes(name));
+    fs::write(bytes(b"caf\xe9.txt"), "").unwrap();
+    fs::create_dir(bytes(b"caf\xe9")).unwrap();
+    let listing = folder.source(&["keys/*.pem"]).read().await.unwrap();
+    assert_eq!(
+        (kids(&listing), listing.complete),
+        (BTreeSet::from([good.as_str()]), true)
+    );
+
+    let (pem, kid) = pem();
+    fs::write(bytes(b"caf\xe9.pem"), &pem).unwrap();
+    let (below, deep) = self::pem();
+    fs::write(bytes(b"caf\xe9").join("b.pem"), &below).unwrap();
+    fs::write(bytes(b"\xff.pem"), "no key").unwrap();
+    let listing = folder.source(&["keys/**/*.pem"]).read().await.unwrap();
+    assert_eq!(kids(&listing), BTreeSet::from([&*good, &*kid, &*deep]));
+    assert!(
+        listing.quarantined[0].entry.ends_with("keys/\\xff.pem"),
+        "{listing:?}"
+    );
+}
+
+#[tokio::test]
+async fn links_upwards_are_not_followed_twice_and_cost_the_other_paths_nothing() {
+    let folder = Folder::new();
+    let literal = folder.key("sa.pub");
+    let deep = folder.key("keys/a/b/deep.pem");
+    symlink(folder.at("keys"), folder.at("keys/a/b/up")).unwrap();
+    symlink(folder.at("keys"), folder.at("keys/a/up")).unwrap();
+    symlink("circle", folder.at("keys/circle")).unwrap();
+    fs::hard_link(folder.at("keys/a/b/deep.pem"), folder.at("keys/again.pem")).unwrap();
+    let listing = folder
+        .source(&["sa.pub", "keys/**/*.pem", "keys/**/**/*.none"])
+        .read()
+        .await
+        .unwrap();
+    assert_eq!(kids(&listing), BTreeSet::from([&*literal, &*deep]));
+    assert!(listing.complete && listing.quarantined.is_empty(), "{listing:?}");
+}
+
+#[test]
+fn what_lies_beyond_the_bound_of_a_search_is_told_and_not_absent() {
+    let folder = Folder::new();
+    for index in 0..20 {
+        folder.key(&format!("keys/{index}/a.pem"));
+    }
+    let pattern = folder.at("keys/**/*.pem").display().to_string();
+    let bounds = Bounds {
+        visited: 10,
+        ..Bounds::new(MAX_FILES, Duration::from_secs(60))
+    };
+    let found = walk::find(&pattern, bounds);
+    assert!(
+        found.unreadable.len() == 1 && found.unreadable[0].0 == Path::new(&pattern),
+        "{found:?}"
+    );
+    assert!(found.unreadable[0].1.contains("more than 10 names"), "{found:?}");
+    let late = Bounds::new(MAX_FILES, Duration::ZERO);
+    assert!(
+        walk::find(&pattern, late).unreadable[0]
+            .1
+            .contains("takes too long")
+    );
+}
+
+#[test]
+fn the_bound_of_one_pattern_does_not_cost_another() {
+    let folder = Folder::new();
+    folder.key("keys/a.pem");
+    let at = |name: &str| folder.at(name).display().to_string();
+    let found = expand(&[at("[.pem"), at("keys/*.pem"), at("keys/none/*")]);
+    assert_eq!(found.paths.len(), 1);
+    assert!(found.unreadable[0].1.starts_with("not a glob"), "{found:?}");
+}

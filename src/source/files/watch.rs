@@ -4,26 +4,31 @@
 //! a mounted Secret changes by a swap of its `..data` link, in the folder of the files; a folder that does not exist yet
 //! is an event in the one above it. Of the folders above, only events about the next name on the way matter.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glob::Pattern;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::expand;
 use super::folders::{FolderWatch, Follower, Identity, Wanted};
+use super::glob::is_glob;
 use super::interest::Interest;
-use super::{SHELL, expand, is_glob};
+use super::walk::{Bounds, folders_below, folders_in, named};
 
 /// A file is seldom written in one step: the events of a change are waited for until they pause this long, …
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// … but no longer than this.
 const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How long folders to be watched are looked for, all together.
+const PATIENCE_OF_WALK: Duration = Duration::from_secs(1);
 
 /// Folders watched at most: beyond them, the timer must do.
 const MAX_FOLDERS: usize = 500;
@@ -57,8 +62,9 @@ impl Watch {
     /// Watches what leads to these files now.
     pub(super) fn follow(&self, patterns: &[String]) {
         let mut interests = Interests::new();
+        let bounds = Bounds::new(MAX_FOLDERS, PATIENCE_OF_WALK);
         for pattern in patterns {
-            on_the_way(pattern, &mut interests);
+            on_the_way(pattern, &mut interests, bounds);
         }
         for matched in expand(patterns).paths {
             // Where links lead elsewhere, the content changes there.
@@ -87,14 +93,17 @@ fn identity(path: &Path) -> Option<Identity> {
 }
 
 /// The existing folders on the way to what a glob matches.
-fn on_the_way(pattern: &str, wanted: &mut Interests) {
+fn on_the_way(pattern: &str, wanted: &mut Interests, bounds: Bounds) {
     let components: Vec<Component<'_>> = Path::new(pattern).components().collect();
     let mut folders = vec![PathBuf::new()];
     for (index, component) in components.iter().enumerate() {
-        let name = component.as_os_str().to_string_lossy();
+        let name = component.as_os_str();
         let is_last = index + 1 == components.len();
         if name == "**" {
-            for folder in folders.into_iter().flat_map(all_below) {
+            for folder in folders
+                .into_iter()
+                .flat_map(|folder| folders_below(folder, bounds))
+            {
                 wanted.entry(folder).or_default().all = true;
             }
             return;
@@ -104,12 +113,7 @@ fn on_the_way(pattern: &str, wanted: &mut Interests) {
             if is_last {
                 interest.all = true;
             } else {
-                let escaped = if is_glob(&name) {
-                    name.to_string()
-                } else {
-                    Pattern::escape(&name)
-                };
-                interest.names.extend(Pattern::new(&escaped));
+                interest.names.extend(named(name));
             }
         }
         if is_last {
@@ -117,46 +121,21 @@ fn on_the_way(pattern: &str, wanted: &mut Interests) {
         }
         folders = folders
             .iter()
-            .flat_map(|folder| children(folder, &name))
+            .flat_map(|folder| children(folder, name, bounds))
             .take(MAX_FOLDERS)
             .collect();
     }
 }
 
-/// A folder and those below it, each once, whatever links lead to it. Where one comes, it is an event in that above.
-fn all_below(folder: PathBuf) -> Vec<PathBuf> {
-    let mut seen: HashSet<Identity> = identity(&folder).into_iter().collect();
-    let mut found = vec![folder];
-    let mut next = 0;
-    while next < found.len() && found.len() < MAX_FOLDERS {
-        let below = children(&found[next], "*");
-        found.extend(
-            below
-                .into_iter()
-                .filter(|path| identity(path).is_some_and(|identity| seen.insert(identity))),
-        );
-        next += 1;
+/// The folders of this name, or that a pattern matches, in a folder.
+fn children(folder: &Path, name: &OsStr, bounds: Bounds) -> Vec<PathBuf> {
+    match named(name) {
+        Some(pattern) if name.to_str().is_some_and(is_glob) => folders_in(folder, &pattern, bounds),
+        _ => {
+            let path = Some(folder.join(name)).filter(|path| path.is_dir());
+            path.into_iter().collect()
+        }
     }
-    found
-}
-
-/// The folders of this name, or that a glob matches, in a folder.
-fn children(folder: &Path, name: &str) -> Vec<PathBuf> {
-    if !is_glob(name) {
-        return Some(folder.join(name))
-            .filter(|path| path.is_dir())
-            .into_iter()
-            .collect();
-    }
-    let pattern = format!("{}/{name}", Pattern::escape(&folder.to_string_lossy()));
-    let Ok(found) = glob::glob_with(&pattern, SHELL) else {
-        return Vec::new();
-    };
-    found
-        .flatten()
-        .filter(|path| path.is_dir())
-        .take(MAX_FOLDERS)
-        .collect()
 }
 
 #[cfg(test)]
@@ -165,7 +144,8 @@ mod tests {
 
     fn interests(pattern: &Path) -> Interests {
         let mut wanted = Interests::new();
-        on_the_way(pattern.to_str().unwrap(), &mut wanted);
+        let bounds = Bounds::new(MAX_FOLDERS, Duration::from_secs(60));
+        on_the_way(pattern.to_str().unwrap(), &mut wanted, bounds);
         wanted
     }
 
