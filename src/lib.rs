@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`key`] | a public key: PEM, JWK, `kid`, what may be published (pure) |
 //! | [`pem`] | certificates and private keys for TLS, from PEM: whole, or refused with the line (pure) |
+//! | `certificate` | why a peer's certificate is refused, in words (pure) |
 //! | [`ring`] | ledger, merge, rotation rules: (ledger, listing, now) → (ledger, key set) (pure) |
 //! | [`publication`] | key set → the bytes and headers of both documents (pure) |
 //! | [`catalog`] | request path → publication; readers never lock |
@@ -26,6 +27,7 @@
 
 pub mod admin;
 pub mod catalog;
+mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -15,6 +15,7 @@ use super::peer::Peer;
 use super::routes::router;
 use super::tls::Tls;
 use super::{ControlSettings, ControlState, Socket, SocketError};
+use crate::certificate;
 use crate::clock::Clock;
 use crate::edge::EdgeError;
 use crate::listen::{self, Bounds, Handler, LogThrottle, Place, Places, Table, serve_http1};
@@ -135,7 +136,7 @@ impl OverTls {
             // The files are not read for a client that says nothing.
             stream.readable().await.map_err(|error| error.to_string())?;
             let acceptor = self.tls.acceptor().await;
-            acceptor.accept(stream).await.map_err(|error| error.to_string())
+            acceptor.accept(stream).await.map_err(|error| told(&error))
         };
         let done = timeout(HANDSHAKE_TIMEOUT, handshake).await;
         done.unwrap_or_else(|_| Err("no TLS handshake in time".to_owned()))
@@ -152,5 +153,20 @@ impl OverTls {
                 "another connection to the control listener was refused: {reason}"
             );
         }
+    }
+}
+
+/// Why a handshake failed.
+fn told(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(error)) => {
+            format!(
+                "the client certificate is not accepted: {}",
+                certificate::refusal(error)
+            )
+        }
+        Some(rustls::Error::NoCertificatesPresented) => "the client showed no certificate".to_owned(),
+        _ => error.to_string(),
     }
 }

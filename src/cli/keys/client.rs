@@ -17,7 +17,7 @@ use super::super::health;
 use super::way::Address;
 use crate::control::{Failed, Report, Request, Verb, reachable};
 use crate::metrics::VERSION;
-use crate::{fs, pem};
+use crate::{certificate, fs, pem};
 
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -95,7 +95,8 @@ pub(super) fn ask_address(address: &Address, verb: Verb, request: &Request) -> A
                     address.cert.display()
                 )),
                 rustls::Error::InvalidCertificate(why) => Some(format!(
-                    "the certificate of {place} is not the right one ({why}): it must be of the CA in {}",
+                    "the certificate of {place} is not the right one: {}. It must be of the CA in {}",
+                    certificate::refusal(why),
                     address.ca.display()
                 )),
                 _ => None,
@@ -146,6 +147,9 @@ fn tls(address: &Address) -> anyhow::Result<ClientConfig> {
         if found.is_empty() {
             return Err(refused(file, &"holds no certificate (PEM)"));
         }
+    }
+    if let Some(doubt) = chain.first().and_then(certificate::doubt) {
+        return Err(anyhow!("{} {}: {doubt}", cert.0, cert.1.display()));
     }
     let private = pem::private_key(&read(key.0, key.1)?).map_err(|error| refused(key, &error))?;
     let private = private.ok_or_else(|| refused(key, &"holds no private key (PEM)"))?;

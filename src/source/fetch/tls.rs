@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::meter::is_overrun;
 use super::{Cause, Target, Wire};
-use crate::pem;
+use crate::{certificate, pem};
 
 /// Which CAs may have signed a server's certificate.
 #[derive(Clone, Debug)]
@@ -244,7 +244,7 @@ fn cause(error: &rustls::Error) -> Cause {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Cause::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Cause::NotYetValid,
             other => Cause::Certificate {
-                reason: format!("{other:?}").chars().take(200).collect(),
+                reason: certificate::refusal(other),
             },
         },
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Cause::NotTls,

@@ -132,3 +132,63 @@ fn a_store_without_the_ledger_is_not_made() {
     assert!(told.contains("there is none in files in"), "{told}");
     assert!(!house.state().exists());
 }
+
+/// The name of an issuer's ledger, without its ending.
+fn name_of(issuer: &str) -> String {
+    let readable = issuer.trim_start_matches("https://");
+    let slug = readable.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let unique: String = Sha256::digest(issuer)[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{slug}-{unique}")
+}
+
+#[test]
+fn a_store_that_holds_no_files_ends_every_command_with_an_error() {
+    let house = House::new();
+    let fifo = house.folder.path("fifo");
+    let ledgers = house.folder.path("ledgers");
+    std::fs::create_dir(&ledgers).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let name = name_of(ISSUER);
+    for path in [
+        fifo.clone(),
+        ledgers.join("x.json"),
+        ledgers.join(format!("{name}.json")),
+    ] {
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    }
+    let _socket = std::os::unix::net::UnixListener::bind(house.folder.path("socket")).unwrap();
+    let elsewhere = house.folder.text("elsewhere");
+    for place in [
+        fifo.display().to_string(),
+        ledgers.display().to_string(),
+        house.folder.text("socket"),
+        "/dev/zero".to_owned(),
+    ] {
+        let store = format!("--store=file://{place}");
+        for more in [&[][..], &["--issuer", ISSUER]] {
+            let output = run(&[&["keys", "list", &store, "--state-dir", &elsewhere][..], more].concat());
+            assert_eq!(output.code, Some(1), "{place} {more:?}: {output:?}");
+            assert!(!output.stderr.is_empty());
+        }
+    }
+    // What should be the lock.
+    let locked = house.folder.path("locked");
+    std::fs::create_dir(&locked).unwrap();
+    let lock = locked.join("ledgers.lock");
+    rustix::fs::mknodat(rustix::fs::CWD, &lock, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let store = format!("--store=file://{}", locked.display());
+    let output = run(&[
+        "keys",
+        "list",
+        &store,
+        "--issuer",
+        ISSUER,
+        "--state-dir",
+        &elsewhere,
+    ]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("not a regular file"), "{}", output.stderr);
+}

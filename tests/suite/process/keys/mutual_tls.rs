@@ -1,5 +1,7 @@
 //! The control listener: whoever has no certificate of its CA gets nowhere.
 
+use std::path::Path;
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::*;
@@ -161,6 +163,113 @@ async fn only_a_client_certificate_of_the_configured_ca_gives_commands() {
     // What cannot be used is not taken over.
     house.folder.write("clients.crt", "nothing");
     assert_eq!(ask(&bob, &["list"]).code, Some(0));
+}
+
+/// The commands of the documentation, for this name of the listener.
+fn recipe(folder: &Path, name: &str) {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    let recipe = page
+        .split("```sh\n")
+        .find(|block| block.contains("operators-ca.key"))
+        .unwrap();
+    let recipe = recipe
+        .split("```")
+        .next()
+        .unwrap()
+        .replace("control.example.com", name);
+    let done = std::process::Command::new("bash")
+        .args(["-e", "-c", &recipe])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[tokio::test]
+async fn the_documented_recipe_makes_certificates_that_work_and_version_1_is_named() {
+    let house = House::new();
+    let folder = house.folder.path("tls");
+    std::fs::create_dir(&folder).unwrap();
+    recipe(&folder, "localhost");
+    let port = free_port();
+    let control = format!(
+        "control:\n  address: 127.0.0.1:{port}\n  tls: {{certFile: tls/control.crt, keyFile: tls/control.key}}\n  \
+         clientCaFile: tls/operators-ca.crt\n"
+    );
+    let service = house.serve(&control).await;
+    house.publishes(&[0, 1]).await;
+    let url = format!("https://localhost:{port}");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let list = |cert: &str, key: &str| {
+        let (ca, cert, key) = (file("operators-ca.crt"), file(cert), file(key));
+        run(&[
+            "keys",
+            "list",
+            "--control",
+            &url,
+            "--ca-file",
+            &ca,
+            "--cert-file",
+            &cert,
+            "--key-file",
+            &key,
+        ])
+    };
+    let output = list("alice.crt", "alice.key");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+
+    let signed = std::process::Command::new("openssl")
+        .args([
+            "x509",
+            "-req",
+            "-in",
+            "alice.csr",
+            "-CA",
+            "operators-ca.crt",
+            "-CAkey",
+            "operators-ca.key",
+        ])
+        .args(["-CAcreateserial", "-days", "7", "-out", "old.crt"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(signed.status.success(), "{signed:?}");
+    let text = std::process::Command::new("openssl")
+        .args(["x509", "-in", "old.crt", "-noout", "-text"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    if !String::from_utf8_lossy(&text.stdout).contains("Version: 1") {
+        return; // A newer OpenSSL makes version 3 in any case.
+    }
+    let output = list("old.crt", "alice.key");
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("version 1"), "{}", output.stderr);
+    // A client that does not look itself.
+    let mut asked = std::process::Command::new("openssl")
+        .args([
+            "s_client",
+            "-connect",
+            &format!("127.0.0.1:{port}"),
+            "-cert",
+            "old.crt",
+            "-key",
+            "alice.key",
+        ])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .current_dir(&folder)
+        .spawn()
+        .unwrap();
+    service
+        .logged("what is wrong with the certificate", |line| {
+            let line = line.to_string();
+            line.contains("version 1") && line.contains("-extfile") && !line.contains("OtherError")
+        })
+        .await;
+    let _ = asked.wait();
 }
 
 #[test]
