@@ -111,8 +111,8 @@ pub(crate) fn open_folder(folder: &Path) -> io::Result<OwnedFd> {
 }
 
 /// What stands in a file of the system that is text; nothing where there is no such file.
-pub(crate) fn system_text(path: &str) -> String {
-    let bytes = read(Path::new(path), 1 << 20).unwrap_or_default();
+pub(crate) fn system_text(path: impl AsRef<Path>) -> String {
+    let bytes = read(path.as_ref(), 1 << 20).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -1,7 +1,8 @@
 //! The memory that this process may use: the lowest limit of its control group and of the groups around it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::fs;
 
 /// Version 1 writes "no limit" as the largest multiple of a page that fits into 64 bits. No machine has this much.
 const NO_LIMIT: u64 = 1 << 60;
@@ -22,7 +23,7 @@ enum Version {
 
 /// The limit in bytes, if there is one. `root` is `/`, except in tests.
 pub(super) fn limit(root: &Path) -> Option<u64> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let read = |path: &str| fs::system_text(root.join(path));
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
     mounts_of(&mounts)
         .iter()
@@ -89,7 +90,7 @@ fn limits(root: &Path, mount: &Mount, groups: &str) -> Vec<u64> {
     let mut limits = Vec::new();
     for group in below.ancestors() {
         let folder = point.join(group);
-        let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+        let read = |file: &str| fs::system_text(folder.join(file));
         match mount.version {
             Version::Two => limits.extend(number(&read("memory.max"))),
             Version::One => {
@@ -120,8 +121,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         limit(root.path())
     }
