@@ -234,18 +234,17 @@ pub(crate) fn certified(
 fn read(text: &[u8]) -> Result<Contents, PemError> {
     let found: Vec<_> = armoured(text).collect();
     let taken = found.iter().filter_map(|found| found.block.as_ref().ok());
-    outside::check(text, taken.map(|block| block.span.clone()))
+    outside::check(text, taken.map(|block| block.span.clone())).map_err(|error| {
         // What is wrong with a block says more than that it is there.
-        .or_else(|error| {
-            let first = found.iter().find_map(|found| {
-                let fault = found.block.as_ref().err()?;
-                Some(at(found.line, Fault::Block(*fault)))
-            });
-            Err(match first {
-                Some(first) if error.fault == Fault::Marker && first.line <= error.line => first,
-                _ => error,
-            })
-        })?;
+        let first = found.iter().find_map(|found| {
+            let fault = found.block.as_ref().err()?;
+            Some(at(found.line, Fault::Block(*fault)))
+        });
+        match first {
+            Some(first) if error.fault == Fault::Marker && first.line <= error.line => first,
+            _ => error,
+        }
+    })?;
     let mut contents = Contents::default();
     for Armoured { line, block } in found {
         let block = block.map_err(|fault| at(line, Fault::Block(fault)))?;

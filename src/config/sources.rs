@@ -146,7 +146,7 @@ fn files(field: &Field<'_>, folders: Folders<'_>) -> Option<FilesSettings> {
                 return None;
             };
             match glob::check(pattern) {
-                Ok(_) => Some(pattern.to_owned()),
+                Ok(()) => Some(pattern.to_owned()),
                 Err(error) => field
                     .refuse(format!("is no glob ({error}): escape a literal bracket as `[[]`"))
                     .given(),

@@ -102,8 +102,8 @@ fn whatever_holds_a_begin_or_end_that_was_not_taken_is_refused_with_the_line() {
         second(&|two| two.replace('\n', "\r")),
         second(&|two| two.replace('\n', "")),
         second(&|two| two.replace('\n', "\\n")),
-        second(&|two| two.lines().map(|line| format!("  {line}\n")).collect()),
-        second(&|two| two.lines().map(|line| format!("> {line}\n")).collect()),
+        second(&|two| format!("  {}", two.replace('\n', "\n  "))),
+        second(&|two| format!("> {}", two.replace('\n', "\n> "))),
     ] {
         let (line, told) = refused(&text);
         assert_eq!(line, end + 1, "{told}\n{text}");

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -10,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::access::Access;
-use super::fetch::Identity;
+use super::fetch::{Identity, IdentityFault};
 use super::{Cause, Phase};
+use crate::fs;
 
 /// Plugins ask the services of a cloud.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -23,13 +24,21 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long what a plugin said is used; a refusal ends it earlier.
 pub(super) const REUSE: Duration = Duration::from_mins(5);
 
+/// What a plugin may write at most, in bytes.
+const MAX_OUTPUT: usize = 1 << 20;
+
 /// What a plugin gave.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Credentials {
     token: Option<String>,
     client_certificate_data: Option<String>,
-    client_key_data: Option<String>,
+    #[serde(default, deserialize_with = "wiped")]
+    client_key_data: Option<Zeroizing<String>>,
+}
+
+fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Zeroizing<String>>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map(Zeroizing::new))
 }
 
 impl fmt::Debug for Credentials {
@@ -45,10 +54,13 @@ impl Credentials {
             access.bear(token.trim())?;
         }
         if let (Some(chain), Some(key)) = (&self.client_certificate_data, &self.client_key_data) {
-            let identity = Identity::new(chain.as_bytes(), key.as_bytes()).map_err(|reason| {
-                failed(&format!(
+            let identity = Identity::new(chain.as_bytes(), key.as_bytes()).map_err(|fault| match fault {
+                IdentityFault::Unusable(reason) => failed(&format!(
                     "gave a client certificate that cannot be used: {reason}"
-                ))
+                )),
+                IdentityFault::Mismatch => {
+                    failed("gave a client certificate and a key that do not belong together")
+                }
             })?;
             access.identity = Some(identity);
         }
@@ -105,16 +117,16 @@ fn command(exec: &ExecConfig) -> Result<Command, Cause> {
 struct Running(Child);
 
 impl Running {
-    fn output(&mut self, deadline: Instant) -> Result<Vec<u8>, Cause> {
+    fn output(&mut self, deadline: Instant) -> Result<Zeroizing<Vec<u8>>, Cause> {
         let stdout = self.0.stdout.take().ok_or_else(|| failed("has no output"))?;
         let (done, output) = mpsc::channel();
         std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let read = stdout.take(1 << 20).read_to_end(&mut bytes);
-            let _ = done.send(read.map(|_| bytes));
+            let _ = done.send(fs::read_to_end(stdout, 0, MAX_OUTPUT));
         });
         match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(read) => read.map_err(|error| failed(&format!("cannot be listened to: {error}"))),
+            Ok(Ok(Some(output))) => Ok(output),
+            Ok(Ok(None)) => Err(failed(&format!("wrote more than {MAX_OUTPUT} bytes"))),
+            Ok(Err(error)) => Err(failed(&format!("cannot be listened to: {error}"))),
             Err(_) => Err(timeout()),
         }
     }

@@ -36,7 +36,7 @@ pub(super) use connect::Proxy;
 pub(crate) use exchange::Exchange;
 use meter::Meter;
 pub(crate) use pool::Connections;
-pub(super) use tls::{Identity, Roots, SystemRoots};
+pub(super) use tls::{Identity, IdentityFault, Roots, SystemRoots};
 
 /// More than any key set: the API server's own document has a few hundred bytes a key.
 pub(super) const MAX_BODY: usize = 1 << 20;

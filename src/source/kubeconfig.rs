@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::access::{Access, parse_server, relative_to, roots};
-use super::fetch::{Identity, Proxy, Roots};
+use super::fetch::{Identity, IdentityFault, Proxy, Roots};
 use super::{ApiServerSettings, Cause, exec, local};
 
 const WHAT: &str = "kubeconfig";
@@ -235,7 +235,15 @@ fn identity(path: &Path, user: &AuthInfo) -> Result<Option<Identity>, Cause> {
         (None, None) => Ok(None),
         (Some(chain), Some(key)) => Identity::new(&chain, &key)
             .map(Some)
-            .map_err(|reason| local::unusable(WHAT, path, format!("client-certificate: {reason}"))),
+            .map_err(|fault| match fault {
+                IdentityFault::Unusable(reason) => {
+                    local::unusable(WHAT, path, format!("client-certificate: {reason}"))
+                }
+                IdentityFault::Mismatch => Cause::Settings {
+                    reason: "the client certificate and its key do not belong together".into(),
+                    remedy: "Get a new kubeconfig, or name the key that belongs to the certificate.".into(),
+                },
+            }),
         (Some(_), None) => Err(local::unusable(
             WHAT,
             path,

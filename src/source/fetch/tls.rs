@@ -43,6 +43,21 @@ pub(in crate::source) struct SystemRoots(Arc<OnceLock<Arc<RootCertStore>>>);
 /// Our own certificate and its key, which stays where it is wiped in the end: in the TLS library.
 pub(in crate::source) struct Identity(Arc<CertifiedKey>);
 
+/// Why a certificate and its key are no identity.
+#[derive(Debug)]
+pub(in crate::source) enum IdentityFault {
+    /// One of them cannot be used: what is wrong with it.
+    Unusable(String),
+    /// The key is that of another certificate.
+    Mismatch,
+}
+
+impl From<String> for IdentityFault {
+    fn from(reason: String) -> Self {
+        Self::Unusable(reason)
+    }
+}
+
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
         // A certificate has one key.
@@ -138,16 +153,18 @@ impl SystemRoots {
 
 impl Identity {
     /// A certificate chain and its key, in PEM. `Err` says what is wrong with them, never what is in them.
-    pub(in crate::source) fn new(chain: &[u8], key: &[u8]) -> Result<Self, String> {
+    pub(in crate::source) fn new(chain: &[u8], key: &[u8]) -> Result<Self, IdentityFault> {
         let chain = pem::certificates(chain).map_err(|error| format!("it {error}"))?;
         if chain.is_empty() {
-            return Err("it holds no CERTIFICATE block".into());
+            return Err("it holds no CERTIFICATE block".to_owned().into());
         }
         let key = pem::private_key(key).map_err(|error| format!("its key {error}"))?;
-        let key = key.ok_or("its key is not a PRIVATE KEY block (PKCS#8, PKCS#1 or SEC1, not encrypted)")?;
+        let key = key.ok_or_else(|| {
+            "its key is not a PRIVATE KEY block (PKCS#8, PKCS#1 or SEC1, not encrypted)".to_owned()
+        })?;
         let certified = pem::certified(chain, &key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => "it and its key do not belong together".to_owned(),
-            error => format!("it cannot be used ({error})"),
+            rustls::Error::InconsistentKeys(_) => IdentityFault::Mismatch,
+            error => format!("it cannot be used ({error})").into(),
         })?;
         Ok(Self(Arc::new(certified)))
     }

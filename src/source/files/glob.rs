@@ -101,15 +101,15 @@ impl Pattern {
 
     /// Goes back to the last `*` alone, so that no pattern takes long.
     fn matches_bytes(&self, name: &[u8]) -> bool {
-        let (mut token, mut at) = (0, 0);
+        let (mut next_token, mut at) = (0, 0);
         let mut star = None;
         loop {
-            let taken = match self.0.get(token) {
+            let taken = match self.0.get(next_token) {
                 None if at == name.len() => return true,
                 None => None,
                 Some(Token::Any) => {
-                    star = Some((token + 1, at));
-                    token += 1;
+                    star = Some((next_token + 1, at));
+                    next_token += 1;
                     continue;
                 }
                 Some(Token::Byte(byte)) => (name.get(at) == Some(byte)).then_some(1),
@@ -124,13 +124,13 @@ impl Pattern {
             };
             if let Some(length) = taken {
                 at += length;
-                token += 1;
+                next_token += 1;
                 continue;
             }
             match star {
                 Some((after, from)) if from < name.len() => {
                     star = Some((after, from + 1));
-                    (token, at) = (after, from + 1);
+                    (next_token, at) = (after, from + 1);
                 }
                 _ => return false,
             }

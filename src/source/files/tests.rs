@@ -360,7 +360,7 @@ fn what_lies_beyond_the_bound_of_a_search_is_told_and_not_absent() {
     let pattern = folder.at("keys/**/*.pem").display().to_string();
     let bounds = Bounds {
         visited: 10,
-        ..Bounds::new(MAX_FILES, Duration::from_secs(60))
+        ..Bounds::new(MAX_FILES, Duration::from_mins(1))
     };
     let found = walk::find(&pattern, bounds);
     assert!(

@@ -266,7 +266,7 @@ impl<'a> Search<'a> {
             // The caller tells.
             self.is_over = true;
             return true;
-        } else if self.visited % 64 == 0 && Instant::now() > deadline {
+        } else if self.visited.is_multiple_of(64) && Instant::now() > deadline {
             "looking through its folders takes too long".to_owned()
         } else {
             return false;

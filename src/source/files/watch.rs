@@ -144,7 +144,7 @@ mod tests {
 
     fn interests(pattern: &Path) -> Interests {
         let mut wanted = Interests::new();
-        let bounds = Bounds::new(MAX_FOLDERS, Duration::from_secs(60));
+        let bounds = Bounds::new(MAX_FOLDERS, Duration::from_mins(1));
         on_the_way(pattern.to_str().unwrap(), &mut wanted, bounds);
         wanted
     }
