@@ -12,6 +12,7 @@ ENV RUSTFLAGS="-C target-feature=+crt-static"
 # The dependencies, under an empty crate: this layer is built again only when they change.
 # `--target` keeps RUSTFLAGS away from build scripts and macros, which cannot be static.
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY build build
 # Settings of the build: how AWS-LC is seeded.
 COPY .cargo .cargo
 RUN mkdir -p src tests/suite \

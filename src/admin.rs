@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/metrics` | the text exposition format of Prometheus |
 //! | `/livez`, `/healthz` | 200 as long as the process runs; knows nothing of sources |
-//! | `/readyz` | 200 or 503 by [`Readiness`]; the body names the issuers that are awaited |
+//! | `/readyz` | 200 or 503 by [`Readiness`]; the body names the issuers that are awaited, and why |
 
 use std::any::Any;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::metrics::{Metrics, TEXT_FORMAT};
 mod readiness;
 mod server;
 
-pub use readiness::{Readiness, Standing};
+pub use readiness::{Awaited, Readiness, Standing};
 pub use server::{BindError, bind, serve};
 
 /// A handler that takes longer has failed; none of them waits for anything.

@@ -13,15 +13,20 @@ mod logging;
 mod output;
 mod reload;
 mod serve;
+mod signals;
 mod state;
 mod token;
 mod welcome;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
+use crate::config::Problems;
+use crate::display;
 use crate::metrics::{COMMIT, RUSTC, VERSION};
 
 /// The exit code for wrong usage and wrong configuration: `EX_USAGE` of BSD's sysexits.h.
@@ -59,33 +64,53 @@ fn version() -> &'static str {
 
 /// Parses the arguments, runs the command, and tells the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(keys::with_store(std::env::args_os())) {
-        Ok(cli) => cli,
+    let arguments = keys::with_store(std::env::args_os());
+    // First of all: see there.
+    let taken = signals::are_for_serve(&arguments).then(signals::Signals::taken);
+    let code = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => run(cli, taken).unwrap_or_else(|failure| failure.tell()),
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };
-            // Nobody reads it: nothing to do about it.
-            let _ = error.print();
-            return ExitCode::from(code);
+            refuse(&error, &arguments);
+            ExitCode::from(code)
         }
     };
-    if !matches!(cli.command, Command::Serve(_) | Command::Keys(_))
-        && let Err(failure) = logging::start_if_asked(&cli.logging)
-    {
-        return failure.tell();
+    logging::flush();
+    code
+}
+
+/// `taken`: the signals, where `serve` is asked for.
+fn run(cli: Cli, taken: Option<anyhow::Result<(Runtime, signals::Signals)>>) -> Result<ExitCode, Failure> {
+    let odd = flags::odd_variables();
+    let is_logged = matches!(cli.command, Command::Serve(_));
+    if !is_logged {
+        for warning in &odd {
+            output::complain(format_args!("warning: {warning}"));
+        }
     }
-    let ran = match cli.command {
-        Command::Serve(args) => serve::run(args, cli.logging),
+    if !is_logged && !matches!(cli.command, Command::Keys(_)) {
+        logging::start_if_asked(&cli.logging)?;
+    }
+    match cli.command {
+        Command::Serve(args) => serve::run(args, cli.logging, taken, odd),
         Command::Token(args) => token::run(args, cli.logging),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keys(args) => keys::run(args, &cli.logging),
         Command::Config(args) => config::run(args, cli.logging),
         Command::Health(args) => health::run(args),
         Command::Completions(args) => complete::run(&args),
-    };
-    match ran {
-        Ok(code) => code,
-        Err(failure) => failure.tell(),
     }
+}
+
+/// What clap says. It repeats arguments: of those that have to be escaped it is asked once more.
+fn refuse(error: &clap::Error, arguments: &[OsString]) {
+    let shown = arguments.iter().map(|argument| display::path(argument.as_ref()));
+    let again = Cli::try_parse_from(shown).err();
+    // Nobody reads it: nothing to do about it.
+    let _ = match again {
+        Some(again) => again.print(),
+        None => error.print(),
+    };
 }
 
 /// Why a command failed, with its exit code.
@@ -113,13 +138,20 @@ impl Failure {
     }
 
     fn tell(&self) -> ExitCode {
-        output::complain(format_args!("oidc-issuer: {:#}", self.error));
+        if let Some(problems) = self.error.downcast_ref::<Problems>() {
+            output::complain(format_args!("oidc-issuer: {}", problems.headline()));
+            for problem in &problems.list {
+                output::complain(format_args!("  - {problem}"));
+            }
+        } else {
+            output::complain(format_args!("oidc-issuer: {:#}", self.error));
+        }
         ExitCode::from(self.code)
     }
 }
 
-impl From<crate::config::Problems> for Failure {
-    fn from(problems: crate::config::Problems) -> Self {
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
         Self::usage(problems)
     }
 }

@@ -153,7 +153,7 @@ pub struct Logging {
 /// The form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Human on a terminal, otherwise JSON.
+    /// Human on a terminal and in the journal of systemd, otherwise JSON.
     #[default]
     Auto,
     /// Sentences.
@@ -161,6 +161,14 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+impl LogFormat {
+    /// All of them, by their names.
+    pub const ALL: [(&str, Self); 3] = [("human", Self::Human), ("json", Self::Json), ("auto", Self::Auto)];
+}
+
+/// The levels of the log, by their names.
+pub const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// The level that is logged where nothing says otherwise.
 pub const DEFAULT_LEVEL: &str = "info";
@@ -305,12 +313,7 @@ fn logging(root: &Mapping<'_>) -> Option<Logging> {
     };
     if let Some(field) = root.get("logging") {
         let mapping = field.mapping(&schema::LOGGING).given()?;
-        let formats = [
-            ("auto", LogFormat::Auto),
-            ("human", LogFormat::Human),
-            ("json", LogFormat::Json),
-        ];
-        let format = mapping.read("format", |field| field.word(&formats));
+        let format = mapping.read("format", |field| field.word(&LogFormat::ALL));
         let level = mapping.read("level", |field| field.text_map(level));
         logging.format = format.or(logging.format)?;
         logging.level = level.or(logging.level)?;
@@ -335,12 +338,11 @@ fn issuer_rows(root: &Mapping<'_>) -> Option<IssuerRows> {
 
 /// A level or directives, as `tracing_subscriber::EnvFilter` takes them.
 pub(crate) fn level(text: &str) -> Result<String, String> {
-    let levels = ["error", "warn", "info", "debug", "trace", "off"];
     let simple = text.chars().all(|c| c.is_ascii_alphabetic());
-    if simple && !levels.contains(&text) {
-        return Err(match schema::nearest(text, levels) {
+    if simple && !LEVELS.contains(&text) {
+        return Err(match schema::nearest(text, LEVELS) {
             Some(level) => format!("`{text}` is no level; did you mean `{level}`?"),
-            None => format!("`{text}` is no level: write one of {}", levels.join(", ")),
+            None => format!("`{text}` is no level: {}", schema::choices(&LEVELS)),
         });
     }
     match tracing_subscriber::EnvFilter::builder().parse(text) {

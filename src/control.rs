@@ -32,7 +32,7 @@ pub use audit::{Audit, Entry};
 pub use carry::{Carried, Request, Verb};
 pub use host::{me, name as host_name};
 pub use server::Control;
-pub use socket::{SOCKET, Socket, SocketError, reachable};
+pub use socket::{LOCK, SOCKET, Socket, SocketError, reachable};
 pub use wire::{Failed, Held, HeldChange, Key, Name, Refused, Report, Revoked, State};
 
 /// The control listener with mutual TLS.

@@ -9,6 +9,7 @@ mod guard;
 mod memory;
 mod pace;
 mod reader;
+mod reminders;
 mod shared;
 mod supervisor;
 mod task;
@@ -20,6 +21,7 @@ use crate::ring::{Confirmation, Rules, SourceId};
 use crate::source::SourceSettings;
 
 pub use desk::{Answer, AskError, Desk};
+pub use reminders::Reminders;
 pub use shared::{Published, Shared};
 pub use supervisor::Issuers;
 

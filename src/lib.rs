@@ -4,6 +4,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
+//! | [`display`] | text that others wrote, made safe to show (pure) |
 //! | [`key`] | a public key: PEM, JWK, `kid`, what may be published (pure) |
 //! | [`pem`] | certificates and private keys for TLS, from PEM: whole, or refused with the line (pure) |
 //! | `certificate` | why a peer's certificate is refused, in words (pure) |
@@ -32,6 +33,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod display;
 pub mod edge;
 pub mod fs;
 pub mod issuer;

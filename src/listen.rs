@@ -17,6 +17,6 @@ pub(crate) use activity::{Activity, Watched};
 pub(crate) use capacity::Capacity;
 pub(crate) use files::connections_allowed;
 pub(crate) use http1::{Bounds, serve_http1};
-pub(crate) use socket::bind;
+pub(crate) use socket::{Socket, bind};
 pub(crate) use table::{Cost, Place, Places, Table};
 pub(crate) use throttle::LogThrottle;

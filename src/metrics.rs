@@ -15,6 +15,7 @@ mod control;
 mod edge;
 mod family;
 mod issuer;
+mod log;
 mod process;
 mod register;
 mod requests;
@@ -26,6 +27,7 @@ mod totals;
 pub use build::{COMMIT, RUSTC, VERSION};
 pub use edge::{EdgeMetrics, Endpoint, HandshakeFailure, ListenerMetrics, OpenConnection, RefusedConnection};
 pub use issuer::{EndpointState, IssuerMetrics};
+pub use log::LogMetrics;
 pub use prometheus::{Error, TEXT_FORMAT};
 pub use rotation::RotationState;
 pub use rows::IssuerRows;
@@ -42,6 +44,7 @@ struct Inner {
     clock: prometheus::Gauge,
     config: config::ConfigMetrics,
     control: control::ControlMetrics,
+    log: LogMetrics,
     issuers: issuer::Issuers,
     rows: RwLock<IssuerRows>,
     started: Timestamp,
@@ -57,6 +60,7 @@ impl Metrics {
             clock: clock::register(&registry),
             config: config::ConfigMetrics::register(&registry),
             control: control::ControlMetrics::register(&registry),
+            log: LogMetrics::register(&registry),
             issuers: issuer::Issuers::default(),
             rows: RwLock::default(),
             started,
@@ -107,6 +111,11 @@ impl Metrics {
     /// A command could not be written to the audit file.
     pub fn audit_failed(&self) {
         self.0.control.audit_failed();
+    }
+
+    /// What counts lines of the log that were dropped.
+    pub fn log(&self) -> LogMetrics {
+        self.0.log.clone()
     }
 
     /// Which issuers have rows of their own from now on. Totals count all of them whatever this says.

@@ -21,7 +21,7 @@ pub use direct::{AmendError, Change, amend, issuers_in};
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};
-pub use settings::{KubernetesSettings, ObjectStorageSettings, StoreSettings};
+pub use settings::{BUCKET_URLS, KubernetesSettings, ObjectStorageSettings, STORE_URLS, StoreSettings};
 pub(crate) use shared::kubernetes::is_label;
 pub use shared::objects::Bucket;
 

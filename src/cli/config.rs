@@ -48,9 +48,6 @@ pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Fa
     let ConfigCommand::Check(mut check) = args.command;
     check.settings.default_config(check.file);
     let asked = check.settings.asked(logging);
-    for warning in &asked.warnings {
-        output::complain(format_args!("warning: {warning}"));
-    }
     let settings = asked.load()?;
     for warning in settings.warnings() {
         output::complain(format_args!("warning: {warning}"));
@@ -96,7 +93,7 @@ fn check_certificates(settings: &Settings) -> Result<(), Failure> {
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(Failure::usage(anyhow!(wrong.join("\n"))))
+    Err(Failure::usage(anyhow!(wrong.join("; "))))
 }
 
 /// What would be served, for a person.

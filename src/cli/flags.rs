@@ -43,6 +43,11 @@ pub(super) struct SettingsArgs {
     #[arg(long, value_name = "NAME", help_heading = "Issuer")]
     context: Option<String>,
 
+    /// Run the credential plugin that the kubeconfig names (`exec`), with all rights of this process
+    /// [env: OIDC_ISSUER_ALLOW_EXEC, true or false]
+    #[arg(long, help_heading = "Issuer")]
+    allow_exec: bool,
+
     /// Source: a JWKS at an https URL, or in a file [env: OIDC_ISSUER_FROM_JWKS]
     #[arg(long, value_name = "URL|FILE", help_heading = "Issuer")]
     from_jwks: Option<String>,
@@ -90,8 +95,6 @@ pub(super) struct SettingsArgs {
 pub(super) struct Asked {
     /// The configuration file.
     pub(super) file: Option<PathBuf>,
-    /// What is odd about the environment, and no reason to refuse it.
-    pub(super) warnings: Vec<String>,
     overlay: Overlay,
     state_dir: PathBuf,
 }
@@ -123,10 +126,7 @@ impl SettingsArgs {
     /// Joins the flags with the environment.
     pub(super) fn asked(self, logging: LoggingArgs) -> Asked {
         let environment = |name: &str| std::env::var(name).ok();
-        let mut asked = self.asked_in(logging, &environment);
-        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        asked.warnings = names.filter_map(|name| config::unknown_variable(&name)).collect();
-        asked
+        self.asked_in(logging, &environment)
     }
 
     fn asked_in(self, logging: LoggingArgs, environment: &dyn Fn(&str) -> Option<String>) -> Asked {
@@ -136,7 +136,6 @@ impl SettingsArgs {
         overlay.embedded = file.is_none() && !overlay.names_issuer();
         Asked {
             file,
-            warnings: Vec::new(),
             overlay,
             state_dir: state::folder(environment),
         }
@@ -149,6 +148,10 @@ impl SettingsArgs {
             keys: all_said("--keys", self.keys),
             kubeconfig: said("--kubeconfig", self.kubeconfig),
             context: said("--context", self.context),
+            allow_exec: self.allow_exec.then(|| Said {
+                by: "--allow-exec".to_owned(),
+                value: "true".to_owned(),
+            }),
             from_jwks: said("--from-jwks", self.from_jwks),
             source_ca: said("--source-ca", self.source_ca),
             source_claims: all_said("--source-claims", self.source_claims),
@@ -204,6 +207,14 @@ impl Asked {
             .collect();
         flags.concat()
     }
+}
+
+/// Variables of the environment that seem to be meant for this program, and mean nothing to it.
+pub(super) fn odd_variables() -> Vec<String> {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let mut odd: Vec<_> = names.filter_map(|name| config::unknown_variable(&name)).collect();
+    odd.sort();
+    odd
 }
 
 /// Quotes a word for a POSIX shell where it needs it.

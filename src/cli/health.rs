@@ -45,10 +45,10 @@ pub(super) fn run(args: HealthArgs) -> Result<ExitCode, Failure> {
                 return Ok(ExitCode::SUCCESS);
             }
             Ok((code, body)) => {
-                output::complain(format_args!(
-                    "http://{address}{path} answers {code}: {}",
-                    body.trim()
-                ));
+                let mut lines = body.trim().lines();
+                let first = lines.next().unwrap_or_default();
+                output::complain(format_args!("http://{address}{path} answers {code}: {first}"));
+                lines.for_each(output::complain);
                 return Ok(ExitCode::FAILURE);
             }
             Err(error) => last = Some((address, error)),

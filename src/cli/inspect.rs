@@ -97,7 +97,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     }
     let said = match args.output {
         Output::Table => output::say(table::Table(&findings)),
-        Output::Json => output::say(format_args!("{:#}\n", findings.to_json())),
+        Output::Json => output::say_json(&findings.to_json()),
     };
     said.map_err(Failure::failed)?;
     Ok(ExitCode::from(u8::from(findings.keys.is_empty())))

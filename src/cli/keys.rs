@@ -18,6 +18,7 @@ use self::way::{Way, WayArgs};
 use super::logging::LoggingArgs;
 use super::{Failure, output};
 use crate::control::{Failed, Report, Request, Verb};
+use crate::display;
 
 /// See the keys of an issuer and how they stand; revoke, approve and import keys
 ///
@@ -232,15 +233,18 @@ fn tell(
                 output::complain(format_args!("warning: {warning}"));
             }
             said(match output {
-                Output::Table => output::say(table::Table(verb, &report)),
-                Output::Json => output::say(format_args!("{:#}\n", serde_json::json!(report))),
+                Output::Table => {
+                    let shown = display::all_lines(&report).map_err(Failure::failed)?;
+                    output::say(table::Table(verb, &shown))
+                }
+                Output::Json => output::say_json(&report),
             })?;
             let nothing = verb == Verb::Import && report.changed.is_empty() && report.known.is_empty();
             Ok(ExitCode::from(u8::from(nothing)))
         }
         Err(failed) => {
             if output == Output::Json {
-                said(output::say(format_args!("{:#}\n", serde_json::json!(failed))))?;
+                said(output::say_json(&failed))?;
             }
             let Failed { error, message } = failed;
             Err(match error.as_str() {

@@ -1,32 +1,57 @@
-//! What is logged, and how: sentences on a terminal, JSON in a container.
-
-use std::io::{IsTerminal, stderr};
-use std::panic;
-
-use anyhow::anyhow;
-use clap::Args;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+//! What is logged, and how: sentences on a terminal and in the journal, JSON in a container.
 
 mod libraries;
+mod queue;
+mod shape;
+mod writer;
 
-use super::Failure;
-use crate::clock::Clock;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+use std::panic;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, Args, Command};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use self::queue::{Queue, Rank};
+use super::{Failure, output};
 use crate::config::{self, LogFormat, Logging};
+use crate::metrics::Metrics;
 
 #[expect(clippy::doc_markdown, reason = "help is plain text")]
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct LoggingArgs {
     /// What is logged: error, warn, info, debug, trace [default: info] [env: OIDC_ISSUER_LOG_LEVEL]
-    #[arg(long, value_name = "LEVEL", global = true, help_heading = "Logging")]
+    #[arg(long, value_name = "LEVEL", global = true, help_heading = "Logging", value_parser = Suggested(&config::LEVELS), hide_possible_values = true)]
     pub(super) log_level: Option<String>,
 
-    /// How: human, json, or auto (human on a terminal) [default: auto] [env: OIDC_ISSUER_LOG_FORMAT]
-    #[arg(long, value_name = "FORMAT", global = true, help_heading = "Logging")]
+    /// How: human, json, or auto (human on a terminal and in the journal) [default: auto] [env: OIDC_ISSUER_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT", global = true, help_heading = "Logging", value_parser = Suggested(&FORMATS), hide_possible_values = true)]
     pub(super) log_format: Option<String>,
+}
+
+const FORMATS: [&str; LogFormat::ALL.len()] = [LogFormat::ALL[0].0, LogFormat::ALL[1].0, LogFormat::ALL[2].0];
+
+/// Words that a shell completes. Others are taken too: whether they mean something is said where they are read, together
+/// with those of the file and of the environment.
+#[derive(Clone, Debug)]
+struct Suggested(&'static [&'static str]);
+
+impl TypedValueParser for Suggested {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
 }
 
 /// Changes the level while the process runs.
@@ -41,49 +66,54 @@ impl Level {
     }
 }
 
+/// Where `serve` logs, once there is one. The other commands write to standard error themselves: nobody waits for them but
+/// whoever reads what they write.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// The last lines are given so long to be read.
+const FLUSHES_WITHIN: Duration = Duration::from_secs(1);
+
+/// From now on nothing waits for a reader of standard error: lines go through a queue, to a thread that writes them.
+pub(super) fn queue(metrics: &Metrics) -> io::Result<()> {
+    let dropped = metrics.log();
+    let queue = Arc::new(Queue::new(move |rank| dropped.dropped(rank.label())));
+    writer::start(Arc::clone(&queue))?;
+    let _ = QUEUE.set(queue);
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Before the process ends: waits for what is not written yet, a second at most.
+pub(super) fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSHES_WITHIN);
+    }
+}
+
+/// Writes text that is no line of the log to standard error.
+pub(super) fn write_error(text: &str) {
+    write(Rank::Error, text);
+}
+
+fn write(rank: Rank, text: &str) {
+    match QUEUE.get() {
+        Some(queue) => queue.push(rank, text.as_bytes()),
+        // If even that fails there is nobody to tell.
+        None => drop(io::stderr().lock().write_all(text.as_bytes())),
+    }
+}
+
 /// Logs to standard error from now on. Panics are logged too.
 pub(super) fn start(logging: &Logging) -> Level {
-    let terminal = stderr().is_terminal();
-    let json = match logging.format {
-        LogFormat::Auto => !terminal,
-        LogFormat::Human => false,
-        LogFormat::Json => true,
-    };
     let (filter, handle) = reload::Layer::new(filter(&logging.level));
-    let lines = if json {
-        fmt::layer()
-            .with_writer(stderr)
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .boxed()
-    } else {
-        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        fmt::layer()
-            .with_writer(stderr)
-            .with_timer(Seconds(Clock::system()))
-            .with_target(false)
-            .with_ansi(colours)
-            .boxed()
-    };
     // In tests a subscriber may be there already.
     let _ = tracing_subscriber::registry()
         .with(filter)
         .with(libraries::LibraryThrottle::default())
-        .with(lines)
+        .with(shape::layer(logging.format))
         .try_init();
     panic::set_hook(Box::new(log_panic));
     Level(handle)
-}
-
-/// The time of a line for a person, who does not count in microseconds.
-struct Seconds(Clock);
-
-impl FormatTime for Seconds {
-    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        write!(writer, "{:.0}", self.0.now())
-    }
 }
 
 /// For commands that log only where they are told to.
@@ -105,11 +135,20 @@ fn log_panic(panic: &panic::PanicHookInfo<'_>) {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(
-        location = panic.location().map(tracing::field::display),
-        "a part of the service panicked: {}; this is a defect, please report it",
-        message.unwrap_or("no message")
-    );
+    let message = message.unwrap_or("no message");
+    let is_logged = tracing::enabled!(tracing::Level::ERROR);
+    if is_logged {
+        tracing::error!(
+            location = panic.location().map(tracing::field::display),
+            "a part of the service panicked: {message}; this is a defect, please report it"
+        );
+    } else {
+        // Nothing is logged yet, or nothing at all.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        output::complain(format_args!(
+            "oidc-issuer: a part of the service panicked at {place}: {message}; this is a defect, please report it"
+        ));
+    }
 }
 
 /// A bare level is that of the service itself; libraries speak only when they warn.

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinError;
+use tokio::runtime::Runtime;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::flags::{Asked, SettingsArgs};
-use super::logging::{self, Level, LoggingArgs};
+use super::logging::{self, LoggingArgs};
 use super::reload::{Reloader, Watch};
+use super::signals::{Signals, Wanted};
 use super::state::StateError;
 use super::{Failure, output, state, welcome};
 use crate::admin::{self, AdminState, Readiness};
@@ -23,10 +24,10 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Audit, Control, ControlState};
 use crate::edge::{Edge, EdgeError, TlsSettings};
-use crate::issuer::{Issuers, Shared};
+use crate::issuer::{Issuers, Reminders, Shared};
 use crate::metrics::{Metrics, VERSION};
 use crate::source::FolderWatch;
-use crate::store::{LockError, Stores};
+use crate::store::{FolderLock, LockError, Stores};
 
 /// Publish the keys of one or more clusters over HTTPS
 ///
@@ -39,125 +40,105 @@ pub(super) struct ServeArgs {
     settings: SettingsArgs,
 }
 
-pub(super) fn run(args: ServeArgs, logging: LoggingArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    args: ServeArgs,
+    logging: LoggingArgs,
+    taken: Option<anyhow::Result<(Runtime, Signals)>>,
+    odd: Vec<String>,
+) -> Result<ExitCode, Failure> {
     let started = Instant::now();
-    let asked = args.settings.asked(logging);
-    // Before the file is read: a change in between is then a change.
-    let watch = Watch::new(asked.file.clone());
-    let settings = asked.load()?;
-    let level = logging::start(&settings.logging);
-    // Held until the process ends.
-    let lock = state::lock(&settings.state_dir);
-    let (_lock, no_lock) = match lock {
-        Ok(lock) => (Some(lock), None),
-        Err(error) if settings.keeps_state() => return Err(Failure::failed(error)),
-        // Only the control socket would be in it.
-        Err(error) => (None, Some(error)),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot be started")
-        .map_err(Failure::failed)?;
-    let ended = runtime.block_on(serve(asked, watch, settings, level, started, no_lock));
+    let (runtime, signals) = taken.unwrap_or_else(Signals::taken).map_err(Failure::failed)?;
+    let ended = runtime.block_on(async {
+        let clock = Clock::system();
+        let metrics = Metrics::new(clock.now());
+        logging::queue(&metrics)
+            .context("the log cannot be started")
+            .map_err(Failure::failed)?;
+        let start = Start {
+            asked: args.settings.asked(logging),
+            odd,
+            started,
+            metrics,
+            clock,
+        };
+        serve(start, signals).await
+    });
     // A read of a file may hang (a network file system, an endless glob), and cannot be called off: it must not keep
     // the process.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(
+/// What a start begins with.
+struct Start {
     asked: Asked,
-    watch: Watch,
-    settings: Settings,
-    level: Level,
+    /// What is odd about the environment.
+    odd: Vec<String>,
     started: Instant,
-    no_lock: Option<StateError>,
-) -> Result<ExitCode, Failure> {
-    let signals = Signals::listen().map_err(Failure::failed)?;
-    let clock = Clock::system();
-    let metrics = Metrics::new(clock.now());
-    metrics.show_issuers(settings.issuer_rows);
-    let (limits, capacity, doubt) = settings
-        .limits
-        .clone()
-        .fitted(Path::new("/"), settings.issuers.len());
-    let edge = Edge::bind(&settings.listeners_to_open(), limits, &metrics, &clock).map_err(cannot_listen)?;
-    let addresses = edge.addresses().map_err(Failure::failed)?;
-    let admin_socket = admin::bind(settings.admin).map_err(Failure::failed)?;
-    let mut control = Control::default();
-    let control_address = settings
-        .control
-        .clone()
-        .map(|settings| control.listen(settings, &clock));
-    let control_address = control_address.transpose().map_err(cannot_listen)?;
+    metrics: Metrics,
+    clock: Clock,
+}
 
-    let catalog = Arc::new(Catalog::default());
-    let shared = Shared {
-        catalog: Arc::clone(&catalog),
-        metrics: metrics.clone(),
-        clock: clock.clone(),
-        stores: Stores::open(settings.store.clone()).map_err(|cause| Failure::failed(cannot_keep(&cause)))?,
-        folders: FolderWatch::default(),
-    };
-    let mut issuers = Issuers::start(shared, settings.issuers.clone());
-    metrics.config_loaded(clock.now());
-    let readiness = Arc::new(Readiness::new());
-    let admin_state = AdminState {
-        metrics: metrics.clone(),
-        readiness: Arc::clone(&readiness),
-        published: issuers.published(),
-        started,
-    };
-    announce(&asked, &settings, &addresses, &admin_socket);
-    tracing::info!("{capacity}");
-    if let Some(doubt) = doubt {
-        tracing::warn!("{doubt}");
-    }
-    if let Some(address) = control_address {
-        tracing::info!(%address, "listening on {address} for commands over mutual TLS");
-    }
-    open_socket(&mut control, &settings, no_lock);
-    let audit = Arc::new(Audit::new(settings.audit.clone()));
-    let control_state = ControlState {
-        desk: issuers.desk(),
-        audit: Arc::clone(&audit),
-        metrics: metrics.clone(),
-        clock: clock.clone(),
-    };
+/// What was started: it answers health and commands, and not yet the edge.
+struct Started {
+    // Held until the process ends.
+    _lock: Option<Arc<Mutex<FolderLock>>>,
+    reloader: Reloader,
+    watch: Watch,
+    edge: Edge,
+    catalog: Arc<Catalog>,
+    readiness: Arc<Readiness>,
+    control: JoinHandle<()>,
+    admin: JoinHandle<()>,
+    stop_edge: CancellationToken,
+    stop_admin: CancellationToken,
+}
 
-    let stop_edge = CancellationToken::new();
-    let stop_admin = CancellationToken::new();
-    let control = tokio::spawn(control.serve(control_state, stop_edge.clone()));
-    // Beside all else: the file may hang.
-    tokio::spawn(async move {
-        if let Err(error) = audit.check().await {
-            tracing::error!("{error}");
+async fn serve(start: Start, mut signals: Signals) -> Result<ExitCode, Failure> {
+    // Each file that is read may hang.
+    let starting = tokio::task::spawn_blocking(|| start.start());
+    let started = tokio::select! {
+        started = starting => started.map_err(Failure::failed)??,
+        name = signals.stop() => {
+            tracing::info!("{name}: ending before the start was done");
+            return Ok(ExitCode::SUCCESS);
         }
-    });
-    let mut admin = tokio::spawn(admin::serve(
-        admin_socket,
-        admin_state,
-        stop_admin.clone().cancelled_owned(),
-    ));
-    // Connections wait in the kernel meanwhile: the first answer is the right one.
-    issuers.started().await;
-    let mut edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
-    let mut reloader = Reloader {
-        asked,
-        settings,
-        issuers,
-        metrics,
-        clock,
-        level,
     };
-    // A listener ends before it is told to by a panic only: better a new process than one that nobody can reach.
-    let name = tokio::select! {
-        name = signals.until_stop(&mut reloader, watch) => name,
-        ended = &mut edge => return Err(ended_early("edge", ended)),
-        ended = &mut admin => return Err(ended_early("admin listener", ended)),
+    let Started {
+        _lock,
+        mut reloader,
+        watch,
+        edge,
+        catalog,
+        readiness,
+        control,
+        mut admin,
+        stop_edge,
+        stop_admin,
+    } = started;
+    // Connections wait in the kernel meanwhile: the first answer is the right one.
+    let stopped = tokio::select! {
+        () = reloader.issuers.started() => None,
+        name = signals.stop() => Some(name),
+    };
+    let mut edge = tokio::spawn(edge.serve(catalog, stop_edge.clone()));
+    let name = if let Some(name) = stopped {
+        name
+    } else {
+        // A listener ends before it is told to by a panic only: better a new process than one that nobody can reach.
+        tokio::select! {
+            name = reload_until_stop(&mut signals, &mut reloader, watch) => name,
+            ended = &mut edge => return Err(ended_early("edge", ended)),
+            ended = &mut admin => return Err(ended_early("admin listener", ended)),
+        }
     };
     tracing::info!("{name}: answering what is in flight, then ending; a second signal ends at once");
+    tokio::spawn(async {
+        let code = signals.second().await;
+        tracing::warn!("second signal: ending at once");
+        logging::flush();
+        std::process::exit(code);
+    });
     readiness.close();
     stop_edge.cancel();
     let edge = edge.await;
@@ -173,12 +154,146 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reloads whenever that is asked for, until SIGTERM or SIGINT: its name.
+async fn reload_until_stop(signals: &mut Signals, reloader: &mut Reloader, mut watch: Watch) -> &'static str {
+    loop {
+        let why = tokio::select! {
+            wanted = signals.next() => match wanted {
+                Wanted::Stop(name) => return name,
+                Wanted::Reload => "SIGHUP",
+            },
+            () = watch.changed() => "the file changed",
+        };
+        // The file may hang.
+        let read = tokio::select! {
+            read = reloader.read() => read,
+            name = signals.stop() => return name,
+        };
+        reloader.take_over(why, read).await;
+    }
+}
+
+impl Start {
+    /// Within a tokio runtime.
+    fn start(self) -> Result<Started, Failure> {
+        let Self {
+            asked,
+            odd,
+            started,
+            metrics,
+            clock,
+        } = self;
+        // Before the file is read: a change in between is then a change.
+        let watch = Watch::new(asked.file.clone());
+        let settings = asked.load().inspect_err(|_| {
+            for warning in &odd {
+                output::complain(format_args!("warning: {warning}"));
+            }
+        })?;
+        metrics.show_issuers(settings.issuer_rows);
+        let level = logging::start(&settings.logging);
+        let lock = match state::lock(&settings.state_dir) {
+            Err(error) if settings.keeps_state() => return Err(Failure::failed(error)),
+            // Without it only the control socket is missing.
+            lock => lock,
+        };
+        let (limits, capacity, doubt) = settings
+            .limits
+            .clone()
+            .fitted(Path::new("/"), settings.issuers.len());
+        let edge =
+            Edge::bind(&settings.listeners_to_open(), limits, &metrics, &clock).map_err(cannot_listen)?;
+        let addresses = edge.addresses().map_err(Failure::failed)?;
+        let admin_socket = admin::bind(settings.admin).map_err(Failure::failed)?;
+        let mut control = Control::default();
+        let control_address = settings
+            .control
+            .clone()
+            .map(|settings| control.listen(settings, &clock));
+        let control_address = control_address.transpose().map_err(cannot_listen)?;
+
+        let catalog = Arc::new(Catalog::default());
+        let shared = Shared {
+            catalog: Arc::clone(&catalog),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            stores: Stores::open(settings.store.clone())
+                .map_err(|cause| Failure::failed(cannot_keep(&cause)))?,
+            folders: FolderWatch::default(),
+            reminders: Reminders::default(),
+        };
+        let issuers = Issuers::start(shared, settings.issuers.clone());
+        metrics.config_loaded(clock.now());
+        let readiness = Arc::new(Readiness::new());
+        let admin_state = AdminState {
+            metrics: metrics.clone(),
+            readiness: Arc::clone(&readiness),
+            published: issuers.published(),
+            started,
+        };
+        announce(&asked, &odd, &settings, &addresses, &admin_socket);
+        tracing::info!("{capacity}");
+        if let Some(doubt) = doubt {
+            tracing::warn!("{doubt}");
+        }
+        if let Some(address) = control_address {
+            tracing::info!(%address, "listening on {address} for commands over mutual TLS");
+        }
+        let lock = open_socket(&mut control, &settings, lock);
+        let audit = Arc::new(Audit::new(settings.audit.clone()));
+        let control_state = ControlState {
+            desk: issuers.desk(),
+            audit: Arc::clone(&audit),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+        };
+
+        let stop_edge = CancellationToken::new();
+        let stop_admin = CancellationToken::new();
+        let control = tokio::spawn(control.serve(control_state, stop_edge.clone()));
+        // Beside all else: the file may hang.
+        tokio::spawn(async move {
+            if let Err(error) = audit.check().await {
+                tracing::error!("{error}");
+            }
+        });
+        let admin = tokio::spawn(admin::serve(
+            admin_socket,
+            admin_state,
+            stop_admin.clone().cancelled_owned(),
+        ));
+        Ok(Started {
+            _lock: lock,
+            reloader: Reloader {
+                asked,
+                settings,
+                issuers,
+                metrics,
+                clock,
+                level,
+            },
+            watch,
+            edge,
+            catalog,
+            readiness,
+            control,
+            admin,
+            stop_edge,
+            stop_admin,
+        })
+    }
+}
+
 /// Whoever publishes keys without taking commands is better than nobody.
-fn open_socket(control: &mut Control, settings: &Settings, no_lock: Option<StateError>) {
-    let opened = match no_lock {
-        Some(error) => Err(error.to_string()),
-        None => control
-            .open(&settings.state_dir)
+fn open_socket(
+    control: &mut Control,
+    settings: &Settings,
+    lock: Result<Arc<Mutex<FolderLock>>, StateError>,
+) -> Option<Arc<Mutex<FolderLock>>> {
+    let opened = match &lock {
+        Err(error) => Err(error.to_string()),
+        Ok(lock) => control
+            .open(&settings.state_dir, Arc::clone(lock))
             .map_err(|error| error.to_string()),
     };
     match opened {
@@ -187,6 +302,7 @@ fn open_socket(control: &mut Control, settings: &Settings, no_lock: Option<State
             tracing::warn!("there is no control socket, `oidc-issuer keys` cannot reach this: {error}");
         }
     }
+    lock.ok()
 }
 
 fn cannot_listen(error: EdgeError) -> Failure {
@@ -216,9 +332,15 @@ fn ended_early(part: &str, ended: Result<(), JoinError>) -> Failure {
     Failure::failed(anyhow!("the {part} ended by itself: {error}"))
 }
 
-fn announce(asked: &Asked, settings: &Settings, addresses: &[std::net::SocketAddr], admin: &TcpListener) {
+fn announce(
+    asked: &Asked,
+    odd: &[String],
+    settings: &Settings,
+    addresses: &[std::net::SocketAddr],
+    admin: &TcpListener,
+) {
     tracing::info!("oidc-issuer {VERSION} starts");
-    for warning in asked.warnings.iter().chain(&settings.warnings()) {
+    for warning in odd.iter().chain(&settings.warnings()) {
         tracing::warn!("{warning}");
     }
     for issuer in &settings.issuers {
@@ -265,47 +387,11 @@ fn announce(asked: &Asked, settings: &Settings, addresses: &[std::net::SocketAdd
              Name the issuer with --issuer or --config"
         );
         if let Some(text) = welcome::text(asked, settings, addresses) {
-            // A closed standard output is no reason not to serve.
-            let _ = output::say(text);
-        }
-    }
-}
-
-/// The signals that the process lives by.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be received");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hang_up: listen(SignalKind::hangup())?,
-        })
-    }
-
-    /// Reloads until the first SIGTERM or SIGINT, and tells its name; from then on another one ends the process at once.
-    async fn until_stop(mut self, reloader: &mut Reloader, mut watch: Watch) -> &'static str {
-        let name = loop {
-            tokio::select! {
-                _ = self.terminate.recv() => break "SIGTERM",
-                _ = self.interrupt.recv() => break "SIGINT",
-                _ = self.hang_up.recv() => reloader.reload("SIGHUP").await,
-                () = watch.changed() => reloader.reload("the file changed").await,
+            // Whoever does not read standard output, or has closed it, is no reason not to serve.
+            let said = std::thread::Builder::new().spawn(|| output::say(text));
+            if let Err(error) = said {
+                tracing::warn!(%error, "what to try next could not be printed");
             }
-        };
-        tokio::spawn(async move {
-            let code = tokio::select! {
-                _ = self.terminate.recv() => 128 + SignalKind::terminate().as_raw_value(),
-                _ = self.interrupt.recv() => 128 + SignalKind::interrupt().as_raw_value(),
-            };
-            tracing::warn!("second signal: ending at once");
-            std::process::exit(code);
-        });
-        name
+        }
     }
 }

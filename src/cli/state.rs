@@ -1,7 +1,9 @@
 //! The state folder: where it is, and that one process alone has it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
+use crate::control::LOCK;
 use crate::store::{FolderLock, LockError};
 
 /// `$STATE_DIRECTORY` (systemd), else `$XDG_STATE_HOME/oidc-issuer`, else `~/.local/state/oidc-issuer`;
@@ -36,9 +38,11 @@ fn remedy(cause: &LockError) -> &'static str {
     }
 }
 
-/// Makes the folder (for this user alone) where it is missing, and locks it.
-pub(super) fn lock(folder: &Path) -> Result<FolderLock, StateError> {
-    FolderLock::take(folder, "lock").map_err(|cause| StateError { cause })
+/// Makes the folder (for this user alone) where it is missing, and locks it. Shared with the control socket, which makes the
+/// folder again should it be removed.
+pub(super) fn lock(folder: &Path) -> Result<Arc<Mutex<FolderLock>>, StateError> {
+    let lock = FolderLock::take(folder, LOCK).map_err(|cause| StateError { cause })?;
+    Ok(Arc::new(Mutex::new(lock)))
 }
 
 #[cfg(test)]

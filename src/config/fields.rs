@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::duration;
 use super::problem::{Place, Report};
 use super::schema::{self, Table};
-use super::tree::{Node, Value};
+use super::tree::{Node, Origin, Value};
 
 /// A setting, or why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +89,12 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn flag(&self) -> Setting<bool> {
-        match self.node.value {
-            Value::Bool(value) => Setting::Given(value),
+        let is_said = matches!(self.node.origin, Origin::Named(_));
+        match &self.node.value {
+            Value::Bool(value) => Setting::Given(*value),
+            // A flag or a variable has no other form.
+            Value::Text(text) if is_said && text == "true" => Setting::Given(true),
+            Value::Text(text) if is_said && text == "false" => Setting::Given(false),
             _ => self.refuse_kind("true or false"),
         }
     }
@@ -133,7 +137,7 @@ impl<'a> Field<'a> {
             let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             Err(match schema::nearest(text, known.iter().copied()) {
                 Some(word) => format!("`{text}` is unknown; did you mean `{word}`?"),
-                None => format!("`{text}` is unknown: write one of {}", known.join(", ")),
+                None => format!("`{text}` is unknown: {}", schema::choices(&known)),
             })
         })
     }

@@ -34,6 +34,8 @@ pub struct Overlay {
     pub kubeconfig: Option<Said>,
     /// A context in it.
     pub context: Option<Said>,
+    /// Whether the credential plugin that it names may be run.
+    pub allow_exec: Option<Said>,
     /// A JWKS: URL or file.
     pub from_jwks: Option<Said>,
     /// The CA of the source.
@@ -66,13 +68,14 @@ pub struct Overlay {
 pub const PREFIX: &str = "OIDC_ISSUER_";
 
 /// The variables, without the prefix. `CONFIG` names the file.
-const VARIABLES: [&str; 17] = [
+const VARIABLES: [&str; 18] = [
     "CONFIG",
     "ISSUER",
     "JWKS_URI",
     "KEYS",
     "KUBECONFIG",
     "CONTEXT",
+    "ALLOW_EXEC",
     "FROM_JWKS",
     "SOURCE_CA",
     "SOURCE_CLAIMS",
@@ -86,17 +89,27 @@ const VARIABLES: [&str; 17] = [
     "LOG_FORMAT",
 ];
 
-/// What to say of a variable that looks like ours and is none. Those that Kubernetes sets in every pod for a Service
-/// of the name `oidc-issuer…` are not meant for us.
+/// What to say of a variable that looks like ours and is none: other case, or a slip of the fingers, also in the prefix.
+/// Those that Kubernetes sets in every pod for a Service of the name `oidc-issuer…` are not meant for us.
 pub fn unknown_variable(name: &str) -> Option<String> {
-    let ours = name.strip_prefix(PREFIX)?;
+    let meant = |meant: &str| format!("the variable {name} means nothing; did you mean {PREFIX}{meant}?");
+    let Some(ours) = name.strip_prefix(PREFIX) else {
+        return nearly(name).map(meant);
+    };
     let of_a_service = ours == "PORT" || ours.contains("PORT_") || ours.contains("SERVICE_");
     if of_a_service || VARIABLES.contains(&ours) {
         return None;
     }
-    Some(match schema::nearest(ours, VARIABLES) {
-        Some(meant) => format!("the variable {name} means nothing; did you mean {PREFIX}{meant}?"),
-        None => format!("the variable {name} means nothing"),
+    let nearest = schema::nearest(ours, VARIABLES).map(meant);
+    Some(nearest.unwrap_or_else(|| format!("the variable {name} means nothing")))
+}
+
+/// The variable that this one is but for two slips in the prefix.
+fn nearly(name: &str) -> Option<&'static str> {
+    let upper = name.to_ascii_uppercase().replace('-', "_");
+    VARIABLES.into_iter().find(|variable| {
+        let prefix = upper.strip_suffix(variable);
+        prefix.is_some_and(|prefix| strsim::damerau_levenshtein(prefix, PREFIX) <= 2)
     })
 }
 
@@ -127,6 +140,7 @@ impl Overlay {
             keys: many("KEYS"),
             kubeconfig: one("KUBECONFIG"),
             context: one("CONTEXT"),
+            allow_exec: one("ALLOW_EXEC"),
             from_jwks: one("FROM_JWKS"),
             source_ca: one("SOURCE_CA"),
             source_claims: many("SOURCE_CLAIMS"),
@@ -155,6 +169,7 @@ impl Overlay {
             keys: if source { self.keys } else { env.keys },
             kubeconfig: self.kubeconfig.or(source_of_env(env.kubeconfig)),
             context: self.context.or(source_of_env(env.context)),
+            allow_exec: self.allow_exec.or(source_of_env(env.allow_exec)),
             from_jwks: self.from_jwks.or(source_of_env(env.from_jwks)),
             source_ca: self.source_ca.or(source_of_env(env.source_ca)),
             source_claims: many(self.source_claims, env.source_claims),

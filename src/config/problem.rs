@@ -51,18 +51,29 @@ impl Problems {
             }],
         }
     }
-}
 
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// How many there are, and where.
+    pub fn headline(&self) -> String {
         let what = match self.list.len() {
             1 => "1 problem".to_owned(),
             n => format!("{n} problems"),
         };
         match &self.file {
-            Some(file) => write!(f, "{what} in {file}")?,
-            None => write!(f, "{what} in the settings")?,
+            Some(file) => format!("{what} in {file}"),
+            None => format!("{what} in the settings"),
         }
+    }
+
+    /// All of it for a log, where a line is an event.
+    pub fn in_one_line(&self) -> String {
+        let list: Vec<_> = self.list.iter().map(ToString::to_string).collect();
+        format!("{}: {}", self.headline(), list.join("; "))
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
         for problem in &self.list {
             write!(f, "\n  - {problem}")?;
         }

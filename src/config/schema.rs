@@ -10,6 +10,18 @@ pub(super) struct Table {
     pub(super) fields: &'static [&'static str],
 }
 
+impl Table {
+    /// Of a mapping that has one of its fields.
+    pub(super) fn choices(&self) -> String {
+        choices(self.fields)
+    }
+}
+
+/// What to write where one of these is meant.
+pub(super) fn choices(names: &[&str]) -> String {
+    format!("write one of {}", names.join(", "))
+}
+
 const fn table(path: &'static str, fields: &'static [&'static str]) -> Table {
     Table { path, fields }
 }
@@ -47,9 +59,11 @@ pub(super) static ISSUER: Table = table(
         "discovery",
     ],
 );
+/// A source has one of these.
+pub(super) const SOURCES: [&str; 4] = ["apiServer", "files", "jwks", "embedded"];
 pub(super) static SOURCE: Table = table(
     "issuers[].sources[]",
-    &["apiServer", "files", "jwks", "embedded", "claims"],
+    &[SOURCES[0], SOURCES[1], SOURCES[2], SOURCES[3], "claims"],
 );
 pub(super) static API_SERVER: Table = table(
     "issuers[].sources[].apiServer",

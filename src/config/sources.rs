@@ -48,7 +48,7 @@ pub(super) fn read(
 ) -> Option<IssuerSource> {
     let source = field.mapping(&schema::SOURCE).given()?;
     let claims = source.read("claims", Field::texts);
-    let kinds: Vec<_> = ["apiServer", "files", "jwks", "embedded"]
+    let kinds: Vec<_> = schema::SOURCES
         .into_iter()
         .filter_map(|kind| Some((kind, source.get(kind)?)))
         .collect();
@@ -65,7 +65,7 @@ pub(super) fn read(
         [] => {
             source.report.add(
                 &source.place,
-                "names no source: write one of apiServer, files, jwks, embedded",
+                format!("names no source: {}", schema::choices(&schema::SOURCES)),
             );
             return None;
         }

@@ -3,15 +3,13 @@
 use super::fields::{Field, Mapping, Setting};
 use super::schema;
 use super::sources::{Folders, access, https_or_loopback};
-use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, StoreSettings, is_label};
+use crate::store::{BUCKET_URLS, Bucket, KubernetesSettings, ObjectStorageSettings, StoreSettings, is_label};
 
 /// How the names of `ConfigMap`s begin.
 const NAME_PREFIX: &str = "oidc-issuer";
 
 /// What is added to a prefix makes no more than 63 characters of it.
 const MAX_PREFIX: usize = 15;
-
-const CHOICES: &str = "write one of memory, file, kubernetes, objectStorage";
 
 /// Reads `store`; where there is none, ledgers are files in the state folder.
 pub(super) fn read(root: &Mapping<'_>, folders: Folders<'_>) -> Option<StoreSettings> {
@@ -43,10 +41,12 @@ pub(super) fn read(root: &Mapping<'_>, folders: Folders<'_>) -> Option<StoreSett
             let shared = object_storage(field, folders)?;
             Some(StoreSettings::ObjectStorage { shared, folder })
         }
-        [] => field.refuse(format!("names no store: {CHOICES}")).given(),
+        [] => field
+            .refuse(format!("names no store: {}", schema::STORE.choices()))
+            .given(),
         several => {
             let kinds: Vec<_> = several.iter().map(|(kind, _)| *kind).collect();
-            let message = format!("is {} at once: {CHOICES}", kinds.join(" and "));
+            let message = format!("is {} at once: {}", kinds.join(" and "), schema::STORE.choices());
             field.refuse(message).given()
         }
     }
@@ -98,10 +98,7 @@ fn object_storage(field: &Field<'_>, folders: Folders<'_>) -> Option<ObjectStora
     let (ca_file, credentials_file) = (path("caFile"), path("credentialsFile"));
     let endpoint = mapping.read("endpoint", |field| field.text_map(endpoint)).given();
     let Some(url) = mapping.get("url") else {
-        mapping.missing(
-            "url",
-            "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX",
-        );
+        mapping.missing("url", &format!("write {BUCKET_URLS}"));
         return None;
     };
     let bucket = url.text_map(Bucket::parse).given()?;

@@ -1,6 +1,7 @@
 //! One line for each command that changes something, and for each that was refused: in the log (target `audit`, whatever
 //! its level), and in a file that is only ever appended to, if there is to be one.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::display;
 
 /// A disk that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,25 +62,26 @@ impl Audit {
 
     /// Whether the file can be written, without writing anything. `Err` names the file, the cause and the remedy.
     pub async fn check(&self) -> Result<(), String> {
-        self.append(String::new()).await
+        self.append(Cow::Borrowed("")).await
     }
 
     /// Writes an entry down. `Err`: it is in the log alone.
     pub async fn record(&self, entry: &Entry) -> Result<(), String> {
         entry.log();
         let line = serde_json::to_string(entry).map_err(|error| error.to_string())?;
-        let appended = self.append(line + "\n").await;
+        let appended = self.append(display::json(&line) + "\n").await;
         if let Err(reason) = &appended {
             tracing::error!("a command is in the log alone: {reason}");
         }
         appended
     }
 
-    async fn append(&self, line: String) -> Result<(), String> {
+    async fn append(&self, line: Cow<'_, str>) -> Result<(), String> {
         let Some(path) = self.file.clone() else {
             return Ok(());
         };
-        let name = path.display().to_string();
+        let name = display::path(&path);
+        let line = line.into_owned();
         // It may hang: a FIFO, a network mount.
         let written = tokio::task::spawn_blocking(move || {
             // Anew each time: it may have been rotated.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -19,6 +19,7 @@ use crate::certificate;
 use crate::clock::Clock;
 use crate::edge::EdgeError;
 use crate::listen::{self, Bounds, Handler, LogThrottle, Place, Places, Table, serve_http1};
+use crate::store::FolderLock;
 
 /// Open at the same time, on the socket and on the address each: strangers at the address do not keep anybody from the
 /// socket. The rest waits.
@@ -54,10 +55,10 @@ impl Control {
         Ok(bound)
     }
 
-    /// Takes commands on a socket in this folder, which this process alone must have. Within a tokio runtime.
-    pub fn open(&mut self, folder: &Path) -> Result<PathBuf, SocketError> {
-        let socket = self.socket.insert(Socket::bind(folder)?);
-        Ok(socket.path().to_owned())
+    /// Takes commands on a socket in this folder, which this process alone has by that lock. Within a tokio runtime.
+    pub fn open(&mut self, folder: &Path, lock: Arc<Mutex<FolderLock>>) -> Result<PathBuf, SocketError> {
+        let socket = self.socket.insert(Socket::bind(folder, lock)?);
+        Ok(socket.path())
     }
 
     /// Serves until `stop`; then answers what is in progress and returns.
@@ -70,7 +71,7 @@ impl Control {
                     state: state.clone(),
                     stop: stop.clone(),
                 });
-                listen::accept(&socket.listener, "control.sock", &by_socket, handler, &stop).await;
+                listen::accept(socket, "control.sock", &by_socket, handler, &stop).await;
             }
         };
         let address = async {

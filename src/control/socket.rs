@@ -2,17 +2,31 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::net::UnixListener;
+use arc_swap::ArcSwap;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::display;
+use crate::listen;
+use crate::store::{FolderLock, LockError};
 
 /// Its name in the state folder.
 pub const SOCKET: &str = "control.sock";
 
 /// It is made in this folder, which nobody else can enter, and moved from there: at no moment is it open to others.
 const CRADLE: &str = ".control";
+
+/// The name of the file in the state folder that says who has it.
+pub const LOCK: &str = "lock";
+
+/// How often the socket is looked after.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The longest path that an address of a Unix socket can hold on Linux: 108 bytes and their end.
 const MAX_PATH: usize = 107;
@@ -26,6 +40,15 @@ pub enum SocketError {
         /// It.
         path: PathBuf,
     },
+    /// Another process listens there.
+    #[error("{} is the socket of another process: end that", path.display())]
+    InUse {
+        /// It.
+        path: PathBuf,
+    },
+    /// Another process has the folder, or it cannot be made.
+    #[error("the state folder {0}")]
+    Locked(#[from] LockError),
     /// The system refuses.
     #[error("{} cannot be {verb}: {error}", path.display())]
     Refused {
@@ -38,52 +61,168 @@ pub enum SocketError {
     },
 }
 
-/// The socket, open as long as this lives; then it is removed.
+/// The socket, open as long as this lives; then it is removed. One that was removed meanwhile, with its folder or without,
+/// is made again.
 #[derive(Debug)]
-pub struct Socket {
-    pub(super) listener: UnixListener,
+pub struct Socket(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    lock: Arc<Mutex<FolderLock>>,
+    open: ArcSwap<Open>,
+    /// Why it could not be made again, as it was told last.
+    trouble: Mutex<Option<String>>,
+}
+
+/// The socket as it was made.
+#[derive(Debug)]
+struct Open {
+    listener: UnixListener,
     path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl Open {
+    fn is_there(&self) -> bool {
+        self.identity.is_some() && identity(&self.path) == self.identity
+    }
 }
 
 impl Socket {
-    /// Opens it in a folder that this process alone has: one that is there is of a process that was killed, and is
-    /// replaced. Within a tokio runtime.
-    pub fn bind(folder: &Path) -> Result<Self, SocketError> {
-        let (path, cradle) = (folder.join(SOCKET), folder.join(CRADLE));
-        let refused = |verb, path: &Path| {
-            let path = path.to_owned();
-            move |error| SocketError::Refused { path, verb, error }
-        };
-        match fs::symlink_metadata(&path) {
-            Ok(found) if !found.file_type().is_socket() => return Err(SocketError::Taken { path }),
-            _ => {}
-        }
-        // Left behind by a process that was killed at this very place.
-        let _ = fs::remove_dir_all(&cradle);
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&cradle)
-            .map_err(refused("made", &cradle))?;
-        let made = cradle.join(SOCKET);
-        let bound = Reachable::of(&made).and_then(|address| UnixListener::bind(address.path()));
-        let listener = bound.map_err(refused("bound", &path))?;
-        fs::set_permissions(&made, Permissions::from_mode(0o600)).map_err(refused("made", &made))?;
-        fs::rename(&made, &path).map_err(refused("made", &path))?;
-        // Empty now; in the way of nobody if it stays.
-        let _ = fs::remove_dir(&cradle);
-        Ok(Self { listener, path })
+    /// Opens it in a folder that this process alone has by this lock: one that is there is of a process that was killed,
+    /// and is replaced. The lock is taken anew where it went with the folder. Within a tokio runtime.
+    pub fn bind(folder: &Path, lock: Arc<Mutex<FolderLock>>) -> Result<Self, SocketError> {
+        Ok(Self(Arc::new(Shared {
+            folder: folder.to_owned(),
+            lock,
+            open: ArcSwap::from_pointee(bound(folder)?),
+            trouble: Mutex::default(),
+        })))
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> PathBuf {
+        self.0.open.load().path.clone()
     }
 }
 
-impl Drop for Socket {
+impl listen::Socket for &Socket {
+    type Stream = UnixStream;
+
+    /// While it waits for a connection, it looks after the socket. Safe to drop half-way.
+    async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
+        loop {
+            let open = self.0.open.load_full();
+            tokio::select! {
+                accepted = open.listener.accept() => return accepted.map(|(stream, _)| (stream, None)),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let shared = Arc::clone(&self.0);
+            // The folder may be on a network mount that hangs.
+            let _ = tokio::task::spawn_blocking(move || shared.look()).await;
+        }
+    }
+
+    fn refuse_new(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn close(self) -> Vec<(UnixStream, Option<SocketAddr>)> {
+        Vec::new()
+    }
+}
+
+impl Shared {
+    /// Makes the socket again where it is no longer there.
+    fn look(&self) {
+        let open = self.open.load();
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.is_there() {
+            *trouble = None;
+            return;
+        }
+        match self.bound_again() {
+            Ok(again) => {
+                tracing::warn!("{} was removed, and is made again", display::path(&again.path));
+                self.open.store(Arc::new(again));
+                *trouble = None;
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if trouble.as_ref() != Some(&error) {
+                    tracing::warn!(
+                        "{} was removed, and cannot be made again; `oidc-issuer keys` cannot reach this: {error}",
+                        display::path(&open.path)
+                    );
+                    *trouble = Some(error);
+                }
+            }
+        }
+    }
+
+    fn bound_again(&self) -> Result<Open, SocketError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lock.is_held() {
+            // The lock went with the folder: another process may have made the folder, and locked it, meanwhile.
+            *lock = FolderLock::take(&self.folder, LOCK)?;
+        }
+        let path = self.folder.join(SOCKET);
+        let answers = |path: &Path| {
+            let address = Reachable::of(path).ok()?;
+            std::os::unix::net::UnixStream::connect(address.path()).ok()
+        };
+        if answers(&path).is_some() {
+            return Err(SocketError::InUse { path });
+        }
+        bound(&self.folder)
+    }
+}
+
+fn bound(folder: &Path) -> Result<Open, SocketError> {
+    let (path, cradle) = (folder.join(SOCKET), folder.join(CRADLE));
+    let refused = |verb, path: &Path| {
+        let path = path.to_owned();
+        move |error| SocketError::Refused { path, verb, error }
+    };
+    match fs::symlink_metadata(&path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(SocketError::Taken { path }),
+        _ => {}
+    }
+    // Left behind by a process that was killed at this very place.
+    let _ = fs::remove_dir_all(&cradle);
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&cradle)
+        .map_err(refused("made", &cradle))?;
+    let made = cradle.join(SOCKET);
+    let listener = Reachable::of(&made).and_then(|address| UnixListener::bind(address.path()));
+    let listener = listener.map_err(refused("bound", &path))?;
+    fs::set_permissions(&made, Permissions::from_mode(0o600)).map_err(refused("made", &made))?;
+    let identity = identity(&made);
+    fs::rename(&made, &path).map_err(refused("made", &path))?;
+    // Empty now; in the way of nobody if it stays.
+    let _ = fs::remove_dir(&cradle);
+    Ok(Open {
+        listener,
+        path,
+        identity,
+    })
+}
+
+/// What tells a file from another one that has its name later.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+impl Drop for Shared {
     fn drop(&mut self) {
-        // The next start replaces it too.
-        let _ = fs::remove_file(&self.path);
+        let open = self.open.load();
+        if open.is_there() {
+            // The next start replaces it too.
+            let _ = fs::remove_file(&open.path);
+        }
     }
 }
 
@@ -135,24 +274,26 @@ pub fn reachable(socket: &Path) -> io::Result<Reachable> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
-
     use super::*;
+
+    fn open(folder: &Path) -> Result<Socket, SocketError> {
+        Socket::bind(folder, Arc::new(Mutex::new(FolderLock::take(folder, LOCK)?)))
+    }
 
     fn is_reached(folder: &Path) -> bool {
         let address = reachable(&folder.join(SOCKET)).unwrap();
-        UnixStream::connect(address.path()).is_ok()
+        std::os::unix::net::UnixStream::connect(address.path()).is_ok()
     }
 
     #[tokio::test]
     async fn it_is_for_its_owner_alone_and_goes_with_the_process() {
         let folder = tempfile::tempdir().unwrap();
-        let socket = Socket::bind(folder.path()).unwrap();
+        let socket = open(folder.path()).unwrap();
         let mode = fs::metadata(socket.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(is_reached(folder.path()));
         drop(socket);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(!folder.path().join(SOCKET).exists());
     }
 
     #[tokio::test]
@@ -162,12 +303,12 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         fs::create_dir(folder.path().join(CRADLE)).unwrap();
         fs::write(folder.path().join(CRADLE).join(SOCKET), "").unwrap();
-        let socket = Socket::bind(folder.path()).unwrap();
+        let socket = open(folder.path()).unwrap();
         assert!(is_reached(folder.path()));
         drop(socket);
 
         fs::write(&path, "").unwrap();
-        let error = Socket::bind(folder.path()).unwrap_err();
+        let error = open(folder.path()).unwrap_err();
         assert!(matches!(error, SocketError::Taken { .. }), "{error}");
     }
 
@@ -176,8 +317,64 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("long".repeat(40));
         fs::create_dir(&folder).unwrap();
-        let socket = Socket::bind(&folder).unwrap();
+        let socket = open(&folder).unwrap();
         assert!(socket.path().as_os_str().len() > MAX_PATH);
+        assert!(is_reached(&folder));
+    }
+
+    #[tokio::test]
+    async fn one_that_was_removed_is_made_again_and_with_it_the_folder_and_its_lock() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("state");
+        let socket = open(&folder).unwrap();
+        socket.0.look();
+        fs::remove_file(socket.path()).unwrap();
+        socket.0.look();
+        assert!(is_reached(&folder));
+
+        fs::remove_dir_all(&folder).unwrap();
+        socket.0.look();
+        assert!(is_reached(&folder));
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(
+            matches!(open(&folder), Err(SocketError::Locked(_))),
+            "no second process"
+        );
+        drop(socket);
+        open(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_another_process_has_made_meanwhile_is_left_to_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("state");
+        let first = open(&folder).unwrap();
+        fs::rename(&folder, parent.path().join("moved")).unwrap();
+        let second = open(&folder).unwrap();
+        let theirs = identity(&second.path());
+        first.0.look();
+        assert!(
+            first
+                .0
+                .trouble
+                .lock()
+                .unwrap()
+                .as_ref()
+                .unwrap()
+                .contains("in use by")
+        );
+        drop(first);
+        assert_eq!(identity(&second.path()), theirs);
+
+        // A socket of whoever needs no lock.
+        fs::remove_file(second.path()).unwrap();
+        let foreign = std::os::unix::net::UnixListener::bind(second.path()).unwrap();
+        let theirs = identity(&second.path());
+        second.0.look();
+        assert_eq!(identity(&second.path()), theirs);
+        drop(foreign);
+        second.0.look();
+        assert_ne!(identity(&second.path()), theirs, "nobody listens on it any more");
         assert!(is_reached(&folder));
     }
 }

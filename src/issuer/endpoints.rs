@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::Reminders;
 use super::events::{Health, Turn};
 use crate::metrics::EndpointState;
 use crate::source::{ReadError, Survey};
@@ -19,8 +20,15 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     /// Logs what changed.
-    pub(super) fn surveyed(&mut self, issuer: &str, source: &str, survey: &Survey, now: Timestamp) {
-        self.listed(issuer, source, survey, now);
+    pub(super) fn surveyed(
+        &mut self,
+        issuer: &str,
+        source: &str,
+        survey: &Survey,
+        reminders: &Reminders,
+        now: Timestamp,
+    ) {
+        self.listed(issuer, source, survey, reminders, now);
         let mut before = std::mem::take(&mut self.each);
         let names: BTreeSet<_> = survey.endpoints.iter().map(|asked| &asked.endpoint).collect();
         if !names.is_empty() && !names.iter().copied().eq(before.keys()) {
@@ -38,7 +46,7 @@ impl Endpoints {
             let mut health = before.remove(endpoint).unwrap_or_default();
             let outcome = asked.failure.as_ref().map_or(Ok(()), Err);
             match (health.read(outcome, now), outcome) {
-                (Turn::Fails, Err(error)) => tracing::warn!(
+                (turn, Err(error)) if is_told(turn, reminders, now) => tracing::warn!(
                     issuer, source, endpoint, %error,
                     "an endpoint of the API server cannot be read: it counts as silent, and no key as absent"
                 ),
@@ -52,12 +60,12 @@ impl Endpoints {
         }
     }
 
-    fn listed(&mut self, issuer: &str, source: &str, survey: &Survey, now: Timestamp) {
+    fn listed(&mut self, issuer: &str, source: &str, survey: &Survey, reminders: &Reminders, now: Timestamp) {
         let is_by_address = survey.endpoints.is_empty();
         let has_changed = std::mem::replace(&mut self.is_by_address, is_by_address) != is_by_address;
         let outcome = survey.unlisted.as_ref().map_or(Ok(()), Err);
         match (self.list.read(outcome, now), outcome) {
-            (turn, Err(error)) if turn == Turn::Fails || has_changed => {
+            (turn, Err(error)) if has_changed || is_told(turn, reminders, now) => {
                 told(issuer, source, error, is_by_address);
             }
             (Turn::Recovered { .. }, _) => {
@@ -69,6 +77,14 @@ impl Endpoints {
             }
             _ => {}
         }
+    }
+}
+
+fn is_told(turn: Turn, reminders: &Reminders, now: Timestamp) -> bool {
+    match turn {
+        Turn::Fails => true,
+        Turn::Lasts { .. } => reminders.is_named(now),
+        Turn::Same | Turn::Recovered { .. } => false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::mem::{Discriminant, discriminant};
 
 use jiff::Timestamp;
 
+use super::reminders::EVERY;
 use crate::key::Quarantined;
 use crate::source::{Cause, ReadError};
 
@@ -24,15 +25,25 @@ struct Failing {
     reads: u64,
     /// Those that were told: a balancer may refuse and time out in turn.
     causes: HashSet<Discriminant<Cause>>,
+    /// When it was told last.
+    told: Timestamp,
+    last: String,
 }
 
 /// What a read changed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Nothing new.
     Same,
     /// The first failure, or the first with this cause since.
     Fails,
+    /// It was told a while ago, and lasts.
+    Lasts {
+        /// When the first failure was.
+        since: Timestamp,
+        /// How many there were.
+        reads: u64,
+    },
     /// The first good read after failures.
     Recovered {
         /// When the first of them was.
@@ -55,10 +66,19 @@ impl Health {
             }
             (Err(error), Some(failing)) => {
                 failing.reads += 1;
-                if failing.causes.insert(discriminant(error.cause())) {
-                    Turn::Fails
-                } else {
-                    Turn::Same
+                failing.last = error.to_string();
+                let is_new = failing.causes.insert(discriminant(error.cause()));
+                let is_old = now.duration_since(failing.told) >= EVERY;
+                if is_new || is_old || now < failing.told {
+                    failing.told = now;
+                }
+                match (is_new, is_old) {
+                    (true, _) => Turn::Fails,
+                    (false, true) => Turn::Lasts {
+                        since: failing.since,
+                        reads: failing.reads,
+                    },
+                    _ => Turn::Same,
                 }
             }
             (Err(error), failing @ None) => {
@@ -66,10 +86,17 @@ impl Health {
                     since: now,
                     reads: 1,
                     causes: HashSet::from([discriminant(error.cause())]),
+                    told: now,
+                    last: error.to_string(),
                 });
                 Turn::Fails
             }
         }
+    }
+
+    /// Why the last read failed.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failing.as_ref().map(|failing| failing.last.as_str())
     }
 }
 
@@ -149,5 +176,32 @@ mod tests {
         );
         assert_eq!(health.read(Ok(()), at(6)), Turn::Same);
         assert_eq!(health.read(Err(&error(Cause::Refused)), at(7)), Turn::Fails);
+    }
+
+    #[test]
+    fn a_failure_that_lasts_is_told_again_every_five_minutes() {
+        let mut health = Health::default();
+        let refused = error(Cause::Refused);
+        assert_eq!(health.read(Err(&refused), at(0)), Turn::Fails);
+        for lasting in [1, 2] {
+            let now = lasting * 300;
+            assert_eq!(health.read(Err(&refused), at(now - 1)), Turn::Same);
+            assert!(
+                matches!(health.read(Err(&refused), at(now)), Turn::Lasts { since, .. } if since == at(0))
+            );
+        }
+        assert_eq!(health.read(Err(&error(Cause::Expired)), at(700)), Turn::Fails);
+        assert_eq!(
+            health.read(Err(&refused), at(900)),
+            Turn::Same,
+            "another cause was told"
+        );
+        assert_eq!(
+            health.read(Err(&refused), at(100)),
+            Turn::Same,
+            "the clock was set back"
+        );
+        assert!(matches!(health.read(Err(&refused), at(400)), Turn::Lasts { .. }));
+        assert_eq!(health.failure(), Some(refused.to_string().as_str()));
     }
 }

@@ -1,7 +1,9 @@
 //! What the issuers of the process have in common.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Reminders;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -22,6 +24,8 @@ pub struct Shared {
     pub stores: Stores,
     /// Sees changes of their key files.
     pub folders: FolderWatch,
+    /// What was told again of sources that cannot be read.
+    pub reminders: Reminders,
 }
 
 /// How far the issuers are: what `/readyz` waits for.
@@ -30,6 +34,30 @@ pub struct Published {
     /// Required issuers of the start that were never published yet. Those added by a reload never count, those
     /// that a reload drops leave.
     pub waiting: Vec<IssuerUrl>,
+    /// Why, as far as it is known.
+    pub reasons: BTreeMap<IssuerUrl, String>,
     /// Whether any issuer is published.
     pub any: bool,
+}
+
+impl Published {
+    /// This issuer is not waited for any more; whether it was.
+    pub(super) fn leaves(&mut self, issuer: &IssuerUrl) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| waiting != issuer);
+        self.reasons.remove(issuer);
+        self.waiting.len() != before
+    }
+
+    /// Why this issuer waits, where it is waited for.
+    pub(super) fn reason(&mut self, issuer: &IssuerUrl, reason: Option<String>) {
+        match reason {
+            Some(reason) if self.waiting.contains(issuer) => {
+                self.reasons.insert(issuer.clone(), reason);
+            }
+            _ => {
+                self.reasons.remove(issuer);
+            }
+        }
+    }
 }

@@ -47,7 +47,10 @@ impl Issuers {
     pub fn start(shared: Shared, settings: Vec<IssuerSettings>) -> Self {
         let required = settings.iter().filter(|settings| settings.required);
         let waiting = required.map(|settings| settings.profile.issuer.clone()).collect();
-        let (published, _) = watch::channel(Published { waiting, any: false });
+        let (published, _) = watch::channel(Published {
+            waiting,
+            ..Published::default()
+        });
         let mut issuers = Self {
             shared,
             running: Vec::new(),
@@ -84,7 +87,7 @@ impl Issuers {
                 "an issuer was withdrawn; its ledger is kept"
             );
             self.published
-                .send_modify(|published| published.waiting.retain(|waiting| *waiting != url));
+                .send_if_modified(|published| published.leaves(&url));
         }
         for settings in settings {
             let running = match kept.remove(&issuer(&settings)) {
@@ -94,7 +97,7 @@ impl Issuers {
                     if !settings.required {
                         let url = issuer(&settings);
                         self.published
-                            .send_modify(|published| published.waiting.retain(|one| *one != url));
+                            .send_if_modified(|published| published.leaves(&url));
                     }
                     running.stopped().await;
                     tracing::info!(
@@ -196,10 +199,9 @@ impl Issuers {
 
 /// `tell` is dropped when what the ledger says was published, or when it is known that the ledger cannot be had now.
 fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
-    let replica = parts
-        .shared
-        .stores
-        .replica(parts.settings.profile.issuer.as_str());
+    let url = parts.settings.profile.issuer.clone();
+    let replica = parts.shared.stores.replica(url.as_str());
+    let published = parts.published.clone();
     Box::pin(async move {
         // On the heap until it is done: what it needs is not needed for the rest of the issuer's life.
         let mut opening = Box::pin(Issuer::open(parts));
@@ -207,6 +209,10 @@ fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
             issuer = &mut opening => Some(issuer),
             () = replica.waits() => None,
         };
+        if let Some(reason) = replica.status_now().waits {
+            let reason = format!("its ledger cannot be read: {reason}");
+            published.send_modify(|published| published.reason(&url, Some(reason)));
+        }
         drop(tell);
         let issuer = match opened {
             Some(issuer) => issuer,

@@ -30,6 +30,9 @@ use crate::store::{Found, Replica};
 /// The clock may jump while we sleep: the time is looked at this often.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// So many sources are named where `/readyz` says why an issuer waits.
+const MAX_REASONS: usize = 3;
+
 /// All that an issuer's task is made of: made again from this after a panic.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
@@ -244,7 +247,10 @@ impl Issuer {
             return;
         };
         if let Some(survey) = &survey {
-            state.endpoints.surveyed(&self.name, &id.0, survey, wall);
+            let reminders = &self.parts.shared.reminders;
+            state
+                .endpoints
+                .surveyed(&self.name, &id.0, survey, reminders, wall);
         }
         self.metrics.endpoints(id, survey.as_ref().map(counted));
         let outcome = match outcome {
@@ -272,6 +278,34 @@ impl Issuer {
         self.metrics.read(id, result, wall);
         self.log_read(source, outcome.as_ref().copied(), wall);
         self.settle(now).await;
+        self.explain();
+    }
+
+    /// Says why nothing is published yet.
+    fn explain(&mut self) {
+        let is_published = !self.key_set.keys.is_empty();
+        if is_published || !self.parts.settings.required {
+            return;
+        }
+        let failures = self.ids.iter().zip(&self.sources).filter_map(|(id, source)| {
+            let failure = source.health.failure()?;
+            Some(format!("{}: {failure}", id.0))
+        });
+        let failures: Vec<_> = failures.take(MAX_REASONS).collect();
+        let why = match failures.as_slice() {
+            [] if !self.ring.all_heard() => return,
+            [] => "no key that its sources list may be published yet; oidc-issuer keys list shows why"
+                .to_owned(),
+            failures => failures.join("; "),
+        };
+        let issuer = &self.parts.settings.profile.issuer;
+        self.parts.published.send_if_modified(|published| {
+            let is_new = published.reasons.get(issuer) != Some(&why);
+            if is_new {
+                published.reason(issuer, Some(why));
+            }
+            is_new
+        });
     }
 
     fn log_read(&mut self, source: usize, outcome: Result<(), &ReadError>, now: Timestamp) {
@@ -280,7 +314,10 @@ impl Issuer {
         };
         let (issuer, source) = (self.name.as_str(), &*id.0);
         match (state.health.read(outcome, now), outcome) {
-            (Turn::Fails, Err(error)) => log_failure(issuer, source, error, &self.key_set),
+            (Turn::Fails, Err(error)) => log_failure(issuer, source, error, &self.key_set, None),
+            (Turn::Lasts { since, reads }, Err(error)) if self.parts.shared.reminders.is_named(now) => {
+                log_failure(issuer, source, error, &self.key_set, Some((since, reads)));
+            }
             (Turn::Recovered { since, reads }, _) => {
                 tracing::info!(issuer, source, %since, failed_reads = reads, "a source can be read again");
             }
@@ -343,10 +380,9 @@ impl Issuer {
         };
         self.metrics.published(key_set, &publication, now);
         self.parts.published.send_if_modified(|published| {
-            let awaited = published.waiting.len();
-            published.waiting.retain(|issuer| *issuer != profile.issuer);
+            let was_awaited = published.leaves(&profile.issuer);
             let is_first = !std::mem::replace(&mut published.any, true);
-            is_first || published.waiting.len() != awaited
+            is_first || was_awaited
         });
     }
 }
@@ -402,28 +438,37 @@ fn reading(order: Order, readings: mpsc::Sender<Box<Reading>>, is_first: bool) -
 }
 
 /// What a failed read means depends on why it failed, and on why nothing is published if nothing is.
-fn log_failure(issuer: &str, source: &str, error: &ReadError, key_set: &KeySet) {
+/// `lasting`: since when, and for how many reads, where it was told before.
+fn log_failure(
+    issuer: &str,
+    source: &str,
+    error: &ReadError,
+    key_set: &KeySet,
+    lasting: Option<(Timestamp, u64)>,
+) {
+    let since = lasting.map(|(since, _)| tracing::field::display(since));
+    let failed_reads = lasting.map(|(_, reads)| reads);
     let is_revoked = matches!(error.cause(), Cause::AllRevoked { .. });
     match (is_revoked, key_set.keys.is_empty(), key_set.withdrawn) {
         (true, true, _) => tracing::error!(
-            issuer, source, %error,
+            issuer, source, since, failed_reads, %error,
             "every listed key is revoked: both documents answer 503 until a source lists another key"
         ),
         (true, false, _) => tracing::warn!(
-            issuer, source, %error,
+            issuer, source, since, failed_reads, %error,
             "a source lists revoked keys alone: what else is published stays as it is"
         ),
         (false, true, true) => tracing::error!(
-            issuer, source, %error,
+            issuer, source, since, failed_reads, %error,
             "a source cannot be read, and the last published key was revoked: both documents answer 503 until a source \
              lists another key"
         ),
         (false, true, false) => tracing::error!(
-            issuer, source, %error,
+            issuer, source, since, failed_reads, %error,
             "a source cannot be read, and nothing was published yet: both documents answer 503"
         ),
         (false, false, _) => tracing::warn!(
-            issuer, source, %error,
+            issuer, source, since, failed_reads, %error,
             "a source cannot be read: what was published stays as it is"
         ),
     }

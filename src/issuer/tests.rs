@@ -59,6 +59,7 @@ impl House {
             clock,
             stores: Stores::memory(),
             folders: FolderWatch::default(),
+            reminders: Reminders::default(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),

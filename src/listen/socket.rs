@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that the kernel may hold for us before we accept them; it lowers this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -66,23 +66,6 @@ impl Socket for TcpListener {
                 Err(_) => return held,
             }
         }
-    }
-}
-
-impl Socket for &UnixListener {
-    type Stream = UnixStream;
-
-    async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
-        let (stream, _) = UnixListener::accept(self).await?;
-        Ok((stream, None))
-    }
-
-    fn refuse_new(&self) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    fn close(self) -> Vec<(UnixStream, Option<SocketAddr>)> {
-        Vec::new()
     }
 }
 

@@ -8,11 +8,8 @@ use super::register::gauge_vec;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the compiler.
 pub const RUSTC: &str = env!("BUILD_RUSTC");
-/// The commit, where the build was told it in the environment variable `BUILD_COMMIT`.
-pub const COMMIT: &str = match option_env!("BUILD_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
+/// The commit: as the environment variable `BUILD_COMMIT` told the build, else that of the checkout, else `unknown`.
+pub const COMMIT: &str = env!("BUILD_COMMIT");
 
 pub(super) fn register(registry: &Registry) {
     let info = gauge_vec(

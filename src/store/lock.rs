@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::owner;
@@ -33,7 +33,8 @@ pub enum LockError {
 /// A folder that this process has, as long as this lives.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl FolderLock {
@@ -47,7 +48,8 @@ impl FolderLock {
             }
         };
         make(folder).map_err(unusable("made"))?;
-        let mut file = owner::open_or_make(&folder.join(name), folder).map_err(unusable("written"))?;
+        let path = folder.join(name);
+        let mut file = owner::open_or_make(&path, folder).map_err(unusable("written"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -61,7 +63,14 @@ impl FolderLock {
         }
         // Who holds it is a help, not a need.
         let _ = sign(&mut file);
-        Ok(Self { _file: file })
+        Ok(Self { file, path })
+    }
+
+    /// Whether the folder is still the one that was locked: not when it was removed or replaced, and its lock with it.
+    pub fn is_held(&self) -> bool {
+        let here = self.file.metadata().map(|ours| (ours.dev(), ours.ino()));
+        let there = self.path.metadata().map(|there| (there.dev(), there.ino()));
+        here.is_ok_and(|here| there.is_ok_and(|there| there == here))
     }
 }
 
@@ -102,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_is_told_which_process_has_the_folder() {
+    fn a_second_holder_is_told_which_process_has_the_folder_and_a_removed_folder_is_not_held() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("a/b");
         let held = FolderLock::take(&folder, "lock").unwrap();
@@ -111,6 +120,11 @@ mod tests {
         assert!(error.contains(&told), "{error}");
         FolderLock::take(&folder, "another").unwrap();
         drop(held);
-        FolderLock::take(&folder, "lock").unwrap();
+        let held = FolderLock::take(&folder, "lock").unwrap();
+        assert!(held.is_held());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(!held.is_held(), "it was removed");
+        let again = FolderLock::take(&folder, "lock").unwrap();
+        assert!(again.is_held() && !held.is_held());
     }
 }

@@ -5,6 +5,13 @@ use std::path::{Path, PathBuf};
 use super::shared::objects::Bucket;
 use crate::source::ApiServerSettings;
 
+/// How a bucket is written as a URL.
+pub const BUCKET_URLS: &str = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";
+
+/// How any store but memory is written as a URL.
+pub const STORE_URLS: &str =
+    "file:///FOLDER, kubernetes://NAMESPACE, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";
+
 /// A store. All but memory have a folder on this machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoreSettings {

@@ -29,7 +29,10 @@ impl Admin {
     /// A service whose required issuers are not published yet.
     fn awaiting(issuers: &[&str]) -> Self {
         let waiting = issuers.iter().map(|url| IssuerUrl::parse(url).unwrap()).collect();
-        let (published, receiver) = watch::channel(Published { waiting, any: false });
+        let (published, receiver) = watch::channel(Published {
+            waiting,
+            ..Published::default()
+        });
         let state = AdminState {
             metrics: Metrics::new(Timestamp::UNIX_EPOCH),
             readiness: Arc::new(Readiness::new()),
@@ -46,8 +49,8 @@ impl Admin {
 
     fn all_published(&self) {
         self.published.send_replace(Published {
-            waiting: vec![],
             any: true,
+            ..Published::default()
         });
     }
 
@@ -108,7 +111,7 @@ async fn readyz_names_the_issuers_that_are_awaited_and_latches() {
 
     let before = Published {
         waiting: vec![IssuerUrl::parse("https://a.example").unwrap()],
-        any: false,
+        ..Published::default()
     };
     admin.published.send_replace(before);
     assert_eq!(admin.get("/readyz").await.status, StatusCode::OK);

@@ -1,12 +1,16 @@
 //! The real binary as a process: how it starts, reloads and ends, and what its commands answer.
 
 mod commands;
+mod completions;
 mod confirmation;
 mod help;
 mod keys;
 mod kill;
 mod ledgers;
+mod log;
 mod reload;
+mod shown;
+mod signals;
 mod start;
 mod stop;
 

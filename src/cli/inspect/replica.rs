@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::display::write_line;
 use crate::ring::Listing;
 use crate::source::Survey;
 
@@ -74,11 +75,14 @@ impl fmt::Display for Table<'_> {
         writeln!(f, "\nThe replicas differ:")?;
         for Replica { endpoint, said } in *replicas {
             match said {
-                Err(error) => writeln!(f, "  {endpoint}: not read: {error}")?,
+                Err(error) => write_line(f, format_args!("  {endpoint}: not read: {error}"))?,
                 Ok(Said { issuer, kids }) => {
                     let issuer = issuer.as_deref().unwrap_or("none");
                     let kids: Vec<_> = kids.iter().map(String::as_str).collect();
-                    writeln!(f, "  {endpoint}: issuer {issuer}, keys {}", kids.join(", "))?;
+                    write_line(
+                        f,
+                        format_args!("  {endpoint}: issuer {issuer}, keys {}", kids.join(", ")),
+                    )?;
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::findings::Findings;
 use super::found::Found;
 use super::replica;
+use crate::display::{line, write_line};
 
 pub(super) struct Table<'a>(pub(super) &'a Findings);
 
@@ -15,7 +16,7 @@ impl fmt::Display for Table<'_> {
         if !findings.quarantined.is_empty() {
             writeln!(f, "\nHeld back:")?;
             for held in &findings.quarantined {
-                writeln!(f, "  {}: {}", held.entry, held.reason)?;
+                write_line(f, format_args!("  {}: {}", held.entry, held.reason))?;
             }
         }
         if !findings.failed.is_empty() {
@@ -23,15 +24,15 @@ impl fmt::Display for Table<'_> {
             for failed in &findings.failed {
                 // Most reasons begin with the place already.
                 if failed.reason.starts_with(&failed.from) {
-                    writeln!(f, "  {}", failed.reason)?;
+                    write_line(f, format_args!("  {}", failed.reason))?;
                 } else {
-                    writeln!(f, "  {}: {}", failed.from, failed.reason)?;
+                    write_line(f, format_args!("  {}: {}", failed.from, failed.reason))?;
                 }
             }
         }
         write!(f, "{}", replica::Table(&findings.replicas))?;
         if let Some(issuer) = &findings.issuer {
-            writeln!(f, "\nThe source names the issuer {issuer}.")?;
+            writeln!(f, "\nThe source names the issuer {}.", line(issuer))?;
         }
         if let Some(token) = &findings.token {
             writeln!(f, "\n{token}")?;
@@ -49,10 +50,10 @@ fn keys(f: &mut fmt::Formatter<'_>, keys: &[Found]) -> fmt::Result {
         .map(|found| {
             let alg = found.key.algorithm().as_str().to_owned();
             [
-                found.key.kid().to_owned(),
+                line(found.key.kid()).into_owned(),
                 alg,
                 found.key.describe(),
-                found.from.join(", "),
+                line(&found.from.join(", ")).into_owned(),
             ]
         })
         .collect();

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::found::Found;
 use super::verify;
 use crate::config::show_duration;
+use crate::display;
 use crate::fs;
 
 /// Tokens are a few kilobytes; HTTP servers take headers of 8 to 16.
@@ -173,7 +174,7 @@ impl fmt::Display for Token {
         writeln!(f, "The token:")?;
         let claims = serde_json::to_string_pretty(&self.claims).unwrap_or_default();
         for line in claims.lines() {
-            writeln!(f, "  {line}")?;
+            writeln!(f, "  {}", display::json(line))?;
         }
         writeln!(f, "  issuer published: {}", yes(self.issuer_published))?;
         writeln!(f, "  key published:    {}", yes(Some(self.kid_published)))?;
@@ -182,7 +183,7 @@ impl fmt::Display for Token {
             writeln!(f, "  lives:            {}", show_duration(lifetime))?;
         }
         for warning in &self.warnings {
-            writeln!(f, "  warning: {warning}")?;
+            display::write_line(f, format_args!("  warning: {warning}"))?;
         }
         Ok(())
     }

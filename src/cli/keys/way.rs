@@ -14,7 +14,7 @@ use super::direct::Store;
 use crate::config::Settings;
 use crate::control::SOCKET;
 use crate::source::ApiServerSettings;
-use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, StoreSettings};
+use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, STORE_URLS, StoreSettings};
 
 /// Where the image and the systemd unit keep state.
 const USUAL: &str = "/var/lib/oidc-issuer";
@@ -57,10 +57,10 @@ pub(super) struct WayArgs {
     #[arg(long, value_name = "FILE", help_heading = "Where", requires = "control")]
     key_file: Option<PathBuf>,
 
-    /// Straight to the store, for when no service runs. Without a URL the configured one; file:///FOLDER,
-    /// s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or kubernetes://NAMESPACE
+    // Help that is made: the choices are written once.
     #[arg(
         long,
+        help = format!("Straight to the store, for when no service runs. Without a URL the configured one; {STORE_URLS}"),
         value_name = "URL",
         help_heading = "Where",
         num_args = 0..=1,
@@ -175,12 +175,6 @@ fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
         }
         return Ok(StoreSettings::File { folder });
     }
-    if !url.contains("://") {
-        return Err(format!(
-            "--store: `{url}` is no URL: write file:///FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, \
-             az://CONTAINER/PREFIX or kubernetes://NAMESPACE"
-        ));
-    }
     if let Some(namespace) = url.strip_prefix("kubernetes://") {
         if !crate::store::is_label(namespace, 63) {
             return Err(format!(
@@ -198,6 +192,9 @@ fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
             },
             folder: copies,
         });
+    }
+    if !Bucket::is_named_by(url) {
+        return Err(format!("--store: `{url}` names no store: write {STORE_URLS}"));
     }
     let bucket = Bucket::parse(url).map_err(|message| format!("--store: {message}"))?;
     Ok(StoreSettings::ObjectStorage {

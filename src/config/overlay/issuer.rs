@@ -98,6 +98,7 @@ impl Overlay {
                     .iter()
                     .chain(&self.source_claims)
                     .chain(&self.context)
+                    .chain(&self.allow_exec)
                 {
                     report.add(
                         &Place::named(said.by.clone()),
@@ -128,6 +129,7 @@ impl Overlay {
         for (name, said) in [
             ("kubeconfig", &self.kubeconfig),
             ("context", &self.context),
+            ("allowExec", &self.allow_exec),
             ("caFile", &self.source_ca),
         ] {
             if let Some(said) = said {
@@ -180,6 +182,7 @@ impl Overlay {
             );
         } else if let Some(first) = self.keys.first() {
             misplaced(&self.context, "--kubeconfig");
+            misplaced(&self.allow_exec, "--kubeconfig");
             misplaced(&self.source_ca, "--from-jwks URL");
             let paths = Node::named(&first.by, Value::List(self.keys.iter().map(text).collect()));
             let files = Value::Map(vec![("paths".to_owned(), paths)]);
@@ -188,6 +191,7 @@ impl Overlay {
             set(&mut source, "apiServer", self.api_server());
         } else if let Some(said) = &self.from_jwks {
             misplaced(&self.context, "--kubeconfig");
+            misplaced(&self.allow_exec, "--kubeconfig");
             if said.value.contains("://") {
                 let mut fields = vec![("url".to_owned(), text(said))];
                 if let Some(ca) = &self.source_ca {

@@ -45,6 +45,6 @@ fn every_variable_is_named_in_help_and_in_the_documentation() {
         found
     };
     let told = variables(&run(&["serve", "--help"]).stdout);
-    assert_eq!(told.len(), 17);
+    assert_eq!(told.len(), 18);
     assert_eq!(told, variables(include_str!("../../../docs/configuration.md")));
 }

@@ -23,7 +23,7 @@ async fn plain() -> (Folder, OidcIssuer, u16) {
 const HEAD: &str = "GET /jwks HTTP/1.1\r\nHost: localhost\r\n";
 
 /// A connection with half a request.
-fn half_asked(port: u16) -> TcpStream {
+pub(super) fn half_asked(port: u16) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(HEAD.as_bytes()).unwrap();
@@ -31,7 +31,7 @@ fn half_asked(port: u16) -> TcpStream {
 }
 
 /// Ends the request, and reads the answer to its end.
-fn answer(mut stream: TcpStream) -> String {
+pub(super) fn answer(mut stream: TcpStream) -> String {
     stream.write_all(b"Connection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -97,7 +97,7 @@ async fn while_it_drains_it_is_alive_and_not_ready() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_ends_it_at_once_where_it_comes_a_second_after_the_first() {
     let (_folder, mut service, port) = plain().await;
     let _held = half_asked(port);
     assert!(is_whole(&answer(half_asked(port))));
@@ -108,9 +108,13 @@ async fn a_second_signal_ends_it_at_once() {
         })
         .await;
     let signalled = Instant::now();
-    service.program().signal("TERM");
+    // One that comes within a second is the same request.
+    while service.program().has_ended().is_none() {
+        service.program().signal("TERM");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(service.program().ended().await.code(), Some(143));
-    assert!(signalled.elapsed() < Duration::from_secs(5));
+    assert!((1..7).contains(&signalled.elapsed().as_secs()));
 }
 
 #[tokio::test]

@@ -97,6 +97,11 @@ impl Program {
         );
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child to wait for")
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + STARTS_WITHIN;

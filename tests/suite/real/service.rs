@@ -57,7 +57,18 @@ impl OidcIssuer {
         self.program.ready(async || http.is_ok(&url, None).await).await;
     }
 
+    /// The same, with a log of this format.
+    pub(crate) fn spawn_logging(format: &str, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        Self::spawn_as(format, folder, state, arguments)
+    }
+
     fn spawn_with(folder: TempDir, state: PathBuf, arguments: &[impl AsRef<OsStr>]) -> Self {
+        Self::spawn_as("json", folder, state, arguments)
+    }
+
+    fn spawn_as(format: &str, folder: TempDir, state: PathBuf, arguments: &[impl AsRef<OsStr>]) -> Self {
         let admin = free_port();
         let mut command = binary();
         command
@@ -66,7 +77,7 @@ impl OidcIssuer {
             .arg("--state-dir")
             .arg(&state)
             .args(["--admin", &format!("127.0.0.1:{admin}")])
-            .args(["--log-level", "debug", "--log-format", "json"]);
+            .args(["--log-level", "debug", "--log-format", format]);
         let program = Program::start("oidc-issuer", &mut command, folder.path());
         Self {
             program,
@@ -94,6 +105,11 @@ impl OidcIssuer {
     /// Asks its admin listener.
     pub(crate) async fn ask_admin(&self, path: &str) -> Answer {
         Http::plain().get(&self.admin(path)).await
+    }
+
+    /// Its log as it is.
+    pub(crate) fn text(&self) -> String {
+        self.program.log()
     }
 
     /// Its log, one JSON object a line.

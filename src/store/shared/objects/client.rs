@@ -15,7 +15,7 @@ use url::Url;
 use super::http::Connector;
 use crate::fs::{self, FileError};
 use crate::source::{Connections, Exchange};
-use crate::store::ObjectStorageSettings;
+use crate::store::{BUCKET_URLS, ObjectStorageSettings};
 
 /// Of one more try. What is done over it is tried again by the replica, at its own pace.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +39,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 3] = [Self::S3, Self::Google, Self::Azure];
+
     fn scheme(self) -> &'static str {
         match self {
             Self::S3 => "s3",
@@ -58,26 +60,34 @@ impl Kind {
 }
 
 impl Bucket {
+    /// Whether a URL begins as that of a bucket does.
+    pub fn is_named_by(text: &str) -> bool {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        Kind::ALL.into_iter().any(|kind| scheme == Some(kind.scheme()))
+    }
+
     /// `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, the prefix may be left out.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const SHAPE: &str = "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";
-        let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL ({error}): {SHAPE}"))?;
-        let kind = [Kind::S3, Kind::Google, Kind::Azure]
-            .into_iter()
-            .find(|kind| kind.scheme() == url.scheme());
+        let url =
+            Url::parse(text).map_err(|error| format!("`{text}` is no URL ({error}): write {BUCKET_URLS}"))?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.scheme() == url.scheme());
         let Some(kind) = kind else {
-            return Err(format!("`{text}` is of another kind than is known: {SHAPE}"));
+            return Err(format!(
+                "`{text}` is of another kind than is known: write {BUCKET_URLS}"
+            ));
         };
         if url.query().is_some()
             || url.fragment().is_some()
             || !url.username().is_empty()
             || url.port().is_some()
         {
-            return Err(format!("has more than a bucket and a prefix: {SHAPE}"));
+            return Err(format!(
+                "has more than a bucket and a prefix: write {BUCKET_URLS}"
+            ));
         }
         let name = url.host_str().unwrap_or_default();
         if name.is_empty() {
-            return Err(format!("`{text}` names no bucket: {SHAPE}"));
+            return Err(format!("`{text}` names no bucket: write {BUCKET_URLS}"));
         }
         let prefix = Path::from_url_path(url.path())
             .map_err(|error| format!("`{text}` has a prefix that no object may have ({error})"))?;
