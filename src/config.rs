@@ -204,6 +204,13 @@ pub fn parse_source_url(text: &str) -> Result<String, String> {
     sources::https_or_loopback(text)
 }
 
+/// Parses the URL of an issuer that a flag says.
+pub fn parse_issuer(text: &str) -> Result<String, String> {
+    crate::publication::IssuerUrl::parse(text)
+        .map(|issuer| issuer.to_string())
+        .map_err(|error| error.to_string())
+}
+
 /// Parses a duration that a flag says.
 pub fn parse_duration(text: &str) -> Result<jiff::SignedDuration, String> {
     duration::parse(text).ok_or_else(|| duration::SHAPE.to_owned())

@@ -198,7 +198,9 @@ pub struct Parsed {
 /// half, and every copy made here is wiped; wiping `bytes` itself is up to the caller.
 pub fn parse_file(bytes: &[u8]) -> Result<Parsed, ParseError> {
     match sniff::kind(bytes)? {
-        (sniff::Kind::Json, document) => jwks::read(document),
+        (sniff::Kind::Json, document) => {
+            jwks::read(document).map_err(|error| sniff::explain_json(document, error))
+        }
         (sniff::Kind::Pem, text) => parse_pem(text),
     }
 }
@@ -207,7 +209,9 @@ pub fn parse_file(bytes: &[u8]) -> Result<Parsed, ParseError> {
 pub fn parse_jwks(bytes: &[u8]) -> Result<Parsed, ParseError> {
     match sniff::kind(bytes) {
         Ok((sniff::Kind::Pem, _)) => Err(ParseError::NotAJwks { found: "PEM text" }),
-        Ok((sniff::Kind::Json, document)) => jwks::read(document),
+        Ok((sniff::Kind::Json, document)) => {
+            jwks::read(document).map_err(|error| sniff::explain_json(document, error))
+        }
         // Nothing known: what the JSON reader says of it tells more.
         Err(ParseError::NoKeys) => jwks::read(bytes),
         Err(error) => Err(error),

@@ -21,11 +21,12 @@ use self::token::Token;
 use super::{Failure, output};
 use crate::clock::Clock;
 use crate::config;
-use crate::source::{ApiServerSettings, JwksSettings, SourceSettings};
+use crate::source::{Accepted, ApiServerSettings, JwksSettings, SourceSettings};
 
 /// Show what a key file, a JWKS or an API server would publish, and what would be held back and why
 ///
-/// Exit code 0 if at least one key would be published, otherwise 1.
+/// Exit code 0 if at least one key would be published and no verifier would refuse the token; 1 otherwise, and where
+/// `serve` would refuse a source because it names another issuer.
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
     /// Key files or globs (PEM or JWKS), a kubeconfig, or the https URL of a JWKS; in a pod the default is the API
@@ -58,9 +59,13 @@ pub(super) struct InspectArgs {
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
 
-    /// The issuer that the token should name, where the source names none
-    #[arg(long, value_name = "URL")]
+    /// The issuer that would be served: the source and the token must name it, as with `serve`
+    #[arg(long, value_name = "URL", value_parser = config::parse_issuer)]
     issuer: Option<String>,
+
+    /// Another issuer that the API server may name, as with `serve`
+    #[arg(long, value_name = "URL", requires = "issuer")]
+    source_claims: Vec<String>,
 
     /// The longest that a token may live, as configured
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = config::parse_duration)]
@@ -89,18 +94,28 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let mut findings = runtime
         .context("the runtime cannot be started")
         .map_err(Failure::failed)?
-        .block_on(Findings::gather(subjects, now));
+        .block_on(Findings::gather(subjects, accepted(args).as_ref(), now));
     if let Some(token) = token {
         let expected = args.issuer.as_deref().or(findings.issuer.as_deref());
         let judged = Token::judge(&token, expected, &findings.keys, args.token_lifetime, now);
-        findings.token = Some(judged.map_err(Failure::usage)?);
+        findings.token = Some(judged.map_err(Failure::failed)?);
     }
     let said = match args.output {
         Output::Table => output::say(table::Table(&findings)),
         Output::Json => output::say_json(&findings.to_json()),
     };
     said.map_err(Failure::failed)?;
-    Ok(ExitCode::from(u8::from(findings.keys.is_empty())))
+    let refused = findings.token.as_ref().is_some_and(Token::is_refused);
+    let fails = findings.keys.is_empty() || findings.other_issuer || refused;
+    Ok(ExitCode::from(u8::from(fails)))
+}
+
+/// What `serve` would accept of an API server under the issuer that is given.
+fn accepted(args: &InspectArgs) -> Option<Accepted> {
+    args.issuer.as_ref().map(|issuer| Accepted {
+        issuer: issuer.clone(),
+        claims: args.source_claims.clone(),
+    })
 }
 
 /// What the arguments name.

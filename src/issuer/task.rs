@@ -481,10 +481,12 @@ fn refused_reading(SourceId(id): &SourceId, refused: &Refused) -> ReadError {
         Refused::NothingPublishable { quarantined } => Cause::NothingPublishable {
             count: *quarantined,
             first: said,
+            remedy: String::new(),
         },
         _ => Cause::NothingPublishable {
             count: 0,
             first: said,
+            remedy: String::new(),
         },
     };
     ReadError::new(Asked::Jwks, &**id, cause)

@@ -20,6 +20,8 @@ use aws_lc_rs::rsa::{KeyPair, KeyPairComponents, PublicKeyComponents};
 use super::Reason;
 use super::der::{BIT_STRING, CONTEXT_0, Der, INTEGER, Malformed, OCTET_STRING, OID, SEQUENCE, dotted};
 use super::material::{Curve, Material};
+use super::reason::REQUEST;
+use super::sniff::ssh;
 
 impl From<Malformed> for Reason {
     fn from(malformed: Malformed) -> Self {
@@ -32,7 +34,9 @@ pub(super) fn key(octets: &[u8]) -> Result<Material, Reason> {
     let mut document = Der::new(octets);
     let content = match document.peek() {
         Some(SEQUENCE) => document.sequence()?,
-        _ if octets.starts_with(b"openssh-key-v1") => return Err(Reason::OpenSsh),
+        _ if octets.starts_with(b"openssh-key-v1") => {
+            return Err(ssh::unpublishable(octets).unwrap_or(Reason::OpenSsh));
+        }
         _ => {
             return Err(Reason::Der {
                 detail: "the body holds no DER structure",
@@ -60,6 +64,15 @@ pub(super) fn spki_only(octets: &[u8]) -> Result<Material, Reason> {
     let mut document = Der::new(octets);
     let content = document.sequence()?;
     whole(!document.is_empty(), spki(content)?)
+}
+
+/// Reads the key in a certificate request (RFC 2986), which is never published for it.
+pub(super) fn request(octets: &[u8]) -> Result<Material, Reason> {
+    let mut signed = Der::new(octets).sequence()?.sequence()?;
+    for _version_subject in 0..2 {
+        signed.any()?;
+    }
+    spki(signed.sequence()?)
 }
 
 fn whole(trailing: bool, material: Material) -> Result<Material, Reason> {
@@ -106,7 +119,7 @@ fn certificate(mut content: Der<'_>) -> Result<Material, Reason> {
     }
     let what = match signed.outline().as_slice() {
         [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] => None,
-        [INTEGER, SEQUENCE, SEQUENCE, CONTEXT_0] => Some("a certificate request"),
+        [INTEGER, SEQUENCE, SEQUENCE, CONTEXT_0] => Some(REQUEST),
         _ => Some("a revocation list, or another signed object"),
     };
     if let Some(what) = what {

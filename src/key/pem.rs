@@ -11,6 +11,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
+use super::reason::{OPENPGP, PKCS7, REQUEST};
 use super::{PemFault, Reason};
 
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -58,11 +59,11 @@ impl Block<'_> {
             b"EC PARAMETERS" => return None,
             b"ENCRYPTED PRIVATE KEY" => return Some(Reason::Encrypted),
             b"OPENSSH PRIVATE KEY" => return Some(Reason::OpenSsh),
-            b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => "a certificate request",
+            b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => REQUEST,
             b"X509 CRL" => "a revocation list",
             b"DH PARAMETERS" | b"X9.42 DH PARAMETERS" | b"DSA PARAMETERS" => "parameters only",
-            b"PKCS7" | b"CMS" => "a PKCS#7 or CMS message",
-            b"PGP PUBLIC KEY BLOCK" | b"PGP PRIVATE KEY BLOCK" | b"PGP MESSAGE" => "an OpenPGP block",
+            b"PKCS7" | b"CMS" => PKCS7,
+            [b'P', b'G', b'P', b' ', ..] => OPENPGP,
             _ => return Some(reason),
         };
         Some(Reason::NotAKey { what })
@@ -158,7 +159,11 @@ impl<'a> Scanner<'a> {
         if !line(rest, 0).0.is_empty() {
             return Err(PemFault::EndLine);
         }
-        let decoded = decode(text.get(body..end).unwrap_or_default())?;
+        let decoded = match decode(text.get(body..end).unwrap_or_default()) {
+            // Its checksum is no base64; `explain` says what it is.
+            Err(_) if label.starts_with(b"PGP ") => Zeroizing::default(),
+            decoded => decoded?,
+        };
         self.at = line(text, end + 1).1;
         Ok(Block {
             label,
@@ -233,7 +238,8 @@ fn line(text: &[u8], from: usize) -> (&[u8], usize) {
     (line, next)
 }
 
-fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, PemFault> {
+/// Decodes base64 with white space in it, and wipes every copy.
+pub(super) fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, PemFault> {
     // Both buffers are allocated at once: a vector that grows leaves copies behind.
     let mut base64 = Zeroizing::new(Vec::with_capacity(body.len()));
     base64.extend(

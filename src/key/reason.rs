@@ -66,7 +66,7 @@ pub enum Reason {
     #[error("an OpenSSH private key: give the public key instead (ssh-keygen -e -m PKCS8 -f FILE)")]
     OpenSsh,
     /// The block is whole but holds something else than a key.
-    #[error("{what}, not a key")]
+    #[error("{what}, not a key{}", instead(what))]
     NotAKey {
         /// What it is: `a certificate request`.
         what: &'static str,
@@ -108,7 +108,7 @@ pub enum Reason {
     },
     /// A compressed or hybrid point.
     #[error(
-        "a compressed or hybrid EC point: write the key with an uncompressed one (openssl ec -conv_form uncompressed)"
+        "a compressed or hybrid EC point: write the key with an uncompressed one (openssl ec -pubin -in FILE -conv_form uncompressed)"
     )]
     CompressedPoint,
     /// A point that is not on its curve.
@@ -244,6 +244,26 @@ impl Reason {
     }
 }
 
+/// Breaks lines where `\n` stands in letters, after BEGIN and before END.
+const ONE_LINE: &str = r"sed 's/\\n/\n/g; s/\(-----BEGIN [A-Z0-9 ]*-----\) */\1\n/g; s/ *\(-----END\)/\n\1/g' FILE";
+
+/// What a certificate request is called.
+pub(super) const REQUEST: &str = "a certificate request";
+/// What a PKCS#7 message is called.
+pub(super) const PKCS7: &str = "a PKCS#7 or CMS message";
+/// What OpenPGP keys and messages are called.
+pub(super) const OPENPGP: &str = "an OpenPGP block";
+
+/// How a key is had from what is no key.
+fn instead(what: &str) -> &'static str {
+    match what {
+        REQUEST => ": take the key out of it (openssl req -in FILE -noout -pubkey)",
+        PKCS7 => ": take the certificates out of it (openssl pkcs7 -in FILE -print_certs)",
+        OPENPGP => ", and cannot be published: an API server signs with no such key",
+        _ => "",
+    }
+}
+
 /// How the armour of a PEM block is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -255,13 +275,16 @@ pub enum PemFault {
     #[error("an END line without a BEGIN line")]
     NoBegin,
     /// BEGIN is not at the start of its line.
-    #[error("BEGIN is not at the start of its line: remove what stands before it")]
+    #[error("BEGIN is not at the start of its line: remove what stands before it (sed 's/^[[:space:]]*//' FILE)")]
     Indented,
     /// Label or line end after BEGIN are wrong.
     #[error("the BEGIN line does not end in -----")]
     BeginLine,
     /// The whole block stands on one line, or has `\n` in letters.
-    #[error("all on one line: BEGIN, body and END need lines of their own")]
+    #[error(
+        "all on one line: BEGIN, body and END need lines of their own ({})",
+        ONE_LINE
+    )]
     OneLine,
     /// The label of END differs from that of BEGIN, or other text follows it.
     #[error("the END line does not match the BEGIN line")]
@@ -357,7 +380,7 @@ pub enum MemberFault {
 #[non_exhaustive]
 pub enum ParseError {
     /// Nothing, or white space only.
-    #[error("it is empty")]
+    #[error("it is empty: write the public key into it (a PEM file or a JWKS)")]
     Empty,
     /// Above [`MAX_BYTES`](super::MAX_BYTES).
     #[error(
@@ -375,24 +398,21 @@ pub enum ParseError {
     #[error("it is an HTML or XML page, not a key document: a login page, or an error of a proxy?")]
     Html,
     /// UTF-16, as some editors save.
-    #[error("it is UTF-16 text: save it as UTF-8")]
-    Utf16,
-    /// DER without its armour.
-    #[error(
-        "it is binary (DER): convert it to PEM, for example with openssl pkey -pubin -inform DER -in FILE, or openssl x509 -inform DER -in FILE for a certificate"
-    )]
-    Der,
-    /// Base64 of DER without BEGIN and END.
-    #[error("it is base64 without its -----BEGIN …----- and -----END …----- lines")]
-    BareBase64,
-    /// PEM, once more in base64.
-    #[error("it is base64 of a PEM file, as in the data of a Secret: decode it first (base64 -d)")]
-    EncodedPem,
-    /// An OpenSSH public key.
-    #[error("it is an OpenSSH public key: convert it with ssh-keygen -e -m PKCS8 -f FILE")]
-    OpenSsh,
+    #[error("it is UTF-16 text: save it as UTF-8, or convert it with iconv -f {name} -t UTF-8 FILE")]
+    Utf16 {
+        /// Which of the two, as iconv names it.
+        name: &'static str,
+    },
+    /// A document of another kind that is known by sight.
+    #[error("it is {what}: {advice}")]
+    Foreign {
+        /// Its kind.
+        what: String,
+        /// The command that makes a key file of it, or why there is none.
+        advice: String,
+    },
     /// A token.
-    #[error("it is a token (JWT), not a key")]
+    #[error("it is a token (JWT), not a key: to see what it claims, give it to oidc-issuer inspect --token")]
     Token,
     /// Broken JSON.
     #[error("it is not JSON: {detail} at line {line}, column {column}")]
@@ -414,6 +434,6 @@ pub enum ParseError {
         found: &'static str,
     },
     /// Nothing in it looks like a key.
-    #[error("neither a PEM block with a key nor a JWKS was found in it")]
+    #[error("neither a PEM block with a key nor a JWKS was found in it: give a file with one of them")]
     NoKeys,
 }

@@ -61,18 +61,25 @@ fn a_document_that_holds_no_keys_is_told_what_it_is() {
     assert_eq!(told(b""), ParseError::Empty);
     assert_eq!(told(b"\xef\xbb\xbf \r\n\t "), ParseError::Empty);
     assert_eq!(told(b"<!DOCTYPE html><html>"), ParseError::Html);
-    assert_eq!(told(b"\xff\xfe-\0-\0-\0"), ParseError::Utf16);
-    assert_eq!(told(b"-\0-\0-\0B\0E\0"), ParseError::Utf16);
-    assert_eq!(told(b"\x30\x82\x01\x22\x30\x0d"), ParseError::Der);
     assert_eq!(
-        told(b"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA0vx7"),
-        ParseError::BareBase64
+        told(b"\xff\xfe-\0-\0-\0"),
+        ParseError::Utf16 { name: "UTF-16LE" }
     );
-    assert_eq!(
-        told(b"LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUlJ"),
-        ParseError::EncodedPem
+    assert_eq!(told(b"\0-\0-\0B\0E"), ParseError::Utf16 { name: "UTF-16BE" });
+    let named = |document: &[u8], what: &str| {
+        let error = told(document).to_string();
+        assert!(error.starts_with(&format!("it is {what}: ")), "{error}");
+    };
+    named(b"\x30\x82\x01\x22\x30\x0d", "binary (DER) of an unknown form");
+    named(
+        b"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA0vx7",
+        "base64 of binary (DER) of an unknown form",
     );
-    assert_eq!(told(b"ssh-rsa AAAAB3NzaC1yc2E= me@host"), ParseError::OpenSsh);
+    named(
+        b"LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUlJ",
+        "base64 of a PEM file, as in the data of a Secret",
+    );
+    named(b"ssh-rsa AAAAB3NzaC1yc2E= me@host", "an OpenSSH public key");
     assert_eq!(
         told(b"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIifQ.c2ln"),
         ParseError::Token

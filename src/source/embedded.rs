@@ -200,6 +200,21 @@ fn generate() -> Result<Zeroizing<Vec<u8>>, EmbeddedError> {
     Ok(pem::write_private_key(der.as_ref()))
 }
 
+/// Makes the key, however long that takes: how fast a machine finds primes says nothing about its file system. A read
+/// that is called off meanwhile leaves a whole key behind, or none.
+async fn make(folder: PathBuf) -> Result<Result<PublicKey, EmbeddedError>, Cause> {
+    tracing::info!(
+        "making a signing key in {}: a slow machine takes some seconds for it",
+        folder.display()
+    );
+    let work = move || Signer::open_or_create(&folder).map(|signer| signer.public);
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Cause::Internal {
+            reason: super::panic_message(error),
+        })
+}
+
 /// The embedded key as a source: made at the first read, read again at every other.
 #[derive(Debug)]
 pub(super) struct Embedded {
@@ -219,15 +234,8 @@ impl Embedded {
     }
 
     pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
-        let (folder, was_there) = (self.folder.clone(), self.was_there);
-        let read = move || {
-            let signer = if was_there {
-                Signer::open(&folder)
-            } else {
-                Signer::open_or_create(&folder)
-            };
-            signer.map(|signer| signer.public)
-        };
+        let folder = self.folder.clone();
+        let read = move || Signer::open(&folder).map(|signer| signer.public);
         let failed = |cause| {
             ReadError::new(
                 Asked::Embedded,
@@ -235,12 +243,15 @@ impl Embedded {
                 cause,
             )
         };
-        let key = match self
+        let mut opened = self
             .files
             .run(Phase::File, fs::TIMEOUT, read)
             .await
-            .map_err(failed)?
-        {
+            .map_err(failed)?;
+        if matches!(opened, Err(EmbeddedError::Missing { .. })) && !self.was_there {
+            opened = make(self.folder.clone()).await.map_err(failed)?;
+        }
+        let key = match opened {
             Ok(key) => key,
             Err(error) => {
                 let remedy = "Check the state folder, its permissions and its free space.".to_owned();

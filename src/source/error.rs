@@ -2,6 +2,7 @@
 //!
 //! Nothing that a source sent is copied into a message unless its shape was checked: an answer may echo a token.
 
+mod held;
 mod remedy;
 
 use std::fmt;
@@ -56,15 +57,17 @@ impl ReadError {
         place: impl Into<String>,
         quarantined: Vec<Quarantined>,
     ) -> Self {
+        let place = place.into();
         let cause = match quarantined.first() {
             None => Cause::NoKeys,
             Some(first) => Cause::NothingPublishable {
                 count: quarantined.len(),
-                first: format!("{}: {}", first.entry, first.reason),
+                first: held::shown(first, &place),
+                remedy: held::remedy(&quarantined),
             },
         };
         Self(Box::new(Inner {
-            place: place.into(),
+            place,
             asked,
             cause,
             quarantined,
@@ -98,6 +101,7 @@ impl fmt::Display for ReadError {
             Cause::File { what, path, reason } if place.starts_with(&format!("{what} {path}")) => {
                 write!(f, "{place}: {reason}. {remedy}")
             }
+            _ if remedy.is_empty() => write!(f, "{place}: {cause}"),
             _ => write!(f, "{place}: {cause}. {remedy}"),
         }
     }
@@ -287,12 +291,14 @@ pub enum Cause {
     #[error("it lists no key")]
     NoKeys,
     /// Keys, but none that may be published.
-    #[error("none of its {count} entries may be published; {first}")]
+    #[error("{}{first}", if *count == 1 { String::new() } else { format!("none of its {count} entries may be published; ") })]
     NothingPublishable {
         /// How many entries were held back.
         count: usize,
         /// The first, with its reason.
         first: String,
+        /// What to do, by the reasons; empty where they say it themselves.
+        remedy: String,
     },
 
     /// Keys, all of which an operator revoked.

@@ -6,6 +6,7 @@
 mod folders;
 pub(crate) mod glob;
 mod interest;
+mod refused;
 mod walk;
 mod watch;
 
@@ -134,17 +135,8 @@ impl Read {
                 let holds_no_key = matches!(error, FileError::Directory | FileError::NotRegular(_));
                 self.any |= !is_gone;
                 self.listing.complete &= is_gone || holds_no_key;
-                let hint = if error == FileError::Directory {
-                    ": name the files in it, as in DIR/*.pem"
-                } else {
-                    ""
-                };
-                return self.hold_back(
-                    path,
-                    Reason::Unreadable {
-                        cause: format!("{error}{hint}"),
-                    },
-                );
+                let cause = refused::explain(path, &error);
+                return self.hold_back(path, Reason::Unreadable { cause });
             }
         };
         self.any = true;

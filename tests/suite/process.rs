@@ -1,5 +1,6 @@
 //! The real binary as a process: how it starts, reloads and ends, and what its commands answer.
 
+mod advice;
 mod commands;
 mod completions;
 mod confirmation;

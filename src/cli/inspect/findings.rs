@@ -11,14 +11,19 @@ use super::replica::Replica;
 use super::subject::Subject;
 use super::token::Token;
 use crate::key::{KeyId, Quarantined};
+use crate::publication::IssuerUrl;
 use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
-use crate::source::{ReadError, Source};
+use crate::source::{Accepted, Cause, ReadError, Source};
 
 /// All of it.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// The issuer that an API server names.
     pub(super) issuer: Option<String>,
+    /// Whether a source names an issuer that `serve` would refuse.
+    pub(super) other_issuer: bool,
+    /// What `serve` would say besides.
+    pub(super) notes: Vec<String>,
     /// In the order of publication.
     pub(super) keys: Vec<Found>,
     pub(super) quarantined: Vec<Quarantined>,
@@ -37,7 +42,7 @@ pub(super) struct Failed {
 
 impl Findings {
     /// Reads every subject once, and asks the rules of rotation what would be published.
-    pub(super) async fn gather(subjects: Vec<Subject>, now: Timestamp) -> Self {
+    pub(super) async fn gather(subjects: Vec<Subject>, accepted: Option<&Accepted>, now: Timestamp) -> Self {
         let mut findings = Self::default();
         let mut origins: BTreeMap<KeyId, Vec<String>> = BTreeMap::new();
         let ids = subjects.iter().map(|subject| (id(subject), 1));
@@ -46,6 +51,9 @@ impl Findings {
         let mut ring = Ring::new(rules, ids, Ledger::default());
         for subject in &subjects {
             let mut source = Source::new(&subject.settings);
+            if let Some(accepted) = accepted {
+                source = source.accepting(accepted.clone());
+            }
             let read = source.read().await;
             if let Some(survey) = source.survey() {
                 findings.replicas.extend(Replica::all(survey, read.as_ref().ok()));
@@ -69,8 +77,8 @@ impl Findings {
                 }
             }
             findings.quarantined.extend(listing.quarantined.iter().cloned());
-            if findings.issuer.is_none() {
-                findings.issuer.clone_from(&listing.issuer);
+            if let Some(named) = &listing.issuer {
+                findings.name(named, accepted.is_some());
             }
             // A listing without a usable key is told by what is quarantined in it.
             let _ = ring.heard(&id(subject), &listing, now);
@@ -88,7 +96,31 @@ impl Findings {
         findings
     }
 
+    /// An issuer that an API server names: `serve` publishes one alone, and only what it can write.
+    fn name(&mut self, named: &str, is_given: bool) {
+        match &self.issuer {
+            None => {
+                self.issuer = Some(named.to_owned());
+                if let (false, Err(error)) = (is_given, IssuerUrl::parse(named)) {
+                    self.other_issuer = true;
+                    self.notes.push(format!(
+                        "the issuer {named:?} that the source names cannot be served: {error}"
+                    ));
+                }
+            }
+            Some(first) if first != named && !is_given => {
+                self.other_issuer = true;
+                self.notes.push(format!(
+                    "the sources name different issuers, {first:?} and {named:?}: serve refuses one of them under the name \
+                     of the other"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+
     fn fail(&mut self, name: &str, error: &ReadError) {
+        self.other_issuer |= matches!(error.cause(), Cause::OtherIssuer { .. });
         self.quarantined.extend(error.quarantined().iter().cloned());
         self.failed.push(Failed {
             from: name.to_owned(),
@@ -121,6 +153,8 @@ impl Findings {
             "keys": keys,
             "quarantined": quarantined,
             "failed": failed,
+            "otherIssuer": self.other_issuer,
+            "notes": self.notes,
         });
         let replicas = || self.replicas.iter().map(Replica::to_json).collect();
         let further = [

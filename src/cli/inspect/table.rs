@@ -34,6 +34,9 @@ impl fmt::Display for Table<'_> {
         if let Some(issuer) = &findings.issuer {
             writeln!(f, "\nThe source names the issuer {}.", line(issuer))?;
         }
+        for note in &findings.notes {
+            writeln!(f, "\nwarning: {note}")?;
+        }
         if let Some(token) = &findings.token {
             writeln!(f, "\n{token}")?;
         }

@@ -19,6 +19,9 @@ use crate::fs;
 /// Tokens are a few kilobytes; HTTP servers take headers of 8 to 16.
 const MAX_BYTES: usize = 64 * 1024;
 
+/// What clocks may differ by.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
+
 /// A token, and what is to be said of it.
 #[derive(Debug)]
 pub(super) struct Token {
@@ -30,7 +33,10 @@ pub(super) struct Token {
     /// Whether the key of its `kid` has signed it; `None` where there is no such key.
     signature_valid: Option<bool>,
     lifetime: Option<SignedDuration>,
-    warnings: Vec<String>,
+    /// Why verifiers refuse it.
+    refusals: Vec<String>,
+    /// What is to be known besides.
+    doubts: Vec<String>,
 }
 
 /// Reads a token from a file, or from standard input (`-`).
@@ -66,9 +72,8 @@ impl Token {
             .map_err(|_| anyhow!("--token: not a token: its signature is not base64url"))?;
         let kid = text(&header, "kid");
         let key = keys.iter().find(|found| Some(found.key.kid()) == kid);
-        let time = |name: &str| claims.get(name).and_then(Value::as_i64);
-        let lifetime = time("exp")
-            .zip(time("iat"))
+        let lifetime = number(&claims, "exp")
+            .zip(number(&claims, "iat"))
             .map(|(end, start)| SignedDuration::from_secs(end.saturating_sub(start)));
         let mut judged = Self {
             issuer_published: issuer.map(|issuer| text(&claims, "iss") == Some(issuer)),
@@ -78,53 +83,68 @@ impl Token {
                     && verify::is_signed_by(&found.key, message.as_bytes(), &signature)
             }),
             lifetime,
-            warnings: Vec::new(),
+            refusals: Vec::new(),
+            doubts: Vec::new(),
             header,
             claims,
         };
-        judged.warnings = judged.warnings(issuer, longest, now).collect();
+        judged.refusals = judged.refusals(issuer, now);
+        judged.doubts = judged.doubts(issuer, longest);
         Ok(judged)
     }
 
-    fn warnings(
-        &self,
-        issuer: Option<&str>,
-        longest: SignedDuration,
-        now: Timestamp,
-    ) -> impl Iterator<Item = String> {
+    /// Whether a verifier refuses it, as far as keys and issuer tell.
+    pub(super) fn is_refused(&self) -> bool {
+        !self.refusals.is_empty()
+    }
+
+    fn refusals(&self, issuer: Option<&str>, now: Timestamp) -> Vec<String> {
         let time = |name: &str| {
-            let seconds = self.claims.get(name).and_then(Value::as_i64);
-            seconds.and_then(|seconds| Timestamp::from_second(seconds).ok())
+            number(&self.claims, name).and_then(|seconds| Timestamp::from_second(seconds).ok())
         };
         let expired = time("exp").filter(|end| *end <= now);
         let early = time("nbf").filter(|start| *start > now);
-        let long = self.lifetime.filter(|lifetime| *lifetime > longest);
+        let future = time("iat").filter(|start| start.duration_since(now) > SKEW);
+        let lacks = |name: &str| !self.claims.contains_key(name);
         [
             self.about_issuer(issuer),
             self.about_key(),
+            self.header
+                .contains_key("crit")
+                .then(|| "its header has `crit`, which verifiers do not know (RFC 7515 section 4.1.11)".to_owned()),
+            (lacks("exp") || number(&self.claims, "exp").is_none())
+                .then(|| "it has no expiry (`exp`, a number)".to_owned()),
+            lacks("aud").then(|| "it is for nobody (`aud`): verifiers ask for their own name there".to_owned()),
+            lacks("sub").then(|| "it names no subject (`sub`)".to_owned()),
             expired.map(|end| format!("it expired at {end}")),
             early.map(|start| format!("it is valid only from {start}: does the clock of this machine agree?")),
-            long.map(|lifetime| {
-                format!(
-                    "it lives {}, longer than tokenLifetime {}: after a rotation its key may be gone before it \
-                     expires; raise tokenLifetime, or lower `expirationSeconds` or \
-                     --service-account-max-token-expiration",
-                    show_duration(lifetime),
-                    show_duration(longest)
-                )
-            }),
+            future.map(|start| format!("it was issued at {start}, in the future: does the clock of this machine agree?")),
         ]
         .into_iter()
         .flatten()
+        .collect()
+    }
+
+    fn doubts(&self, issuer: Option<&str>, longest: SignedDuration) -> Vec<String> {
+        let unknown = issuer
+            .is_none()
+            .then(|| "whether its issuer is published is not known: name yours with --issuer".to_owned());
+        let long = self.lifetime.filter(|lifetime| *lifetime > longest).map(|lifetime| {
+            format!(
+                "it lives {}, longer than tokenLifetime {}: after a rotation its key may be gone before it expires; raise \
+                 tokenLifetime, or lower `expirationSeconds` or --service-account-max-token-expiration",
+                show_duration(lifetime),
+                show_duration(longest)
+            )
+        });
+        unknown.into_iter().chain(long).collect()
     }
 
     fn about_issuer(&self, issuer: Option<&str>) -> Option<String> {
         let Some(iss) = text(&self.claims, "iss") else {
             return Some("it names no issuer (`iss`): no verifier can find its keys".to_owned());
         };
-        let Some(issuer) = issuer else {
-            return Some("whether its issuer is published is not known: name yours with --issuer".to_owned());
-        };
+        let issuer = issuer?;
         if iss == issuer {
             return None;
         }
@@ -144,6 +164,9 @@ impl Token {
         };
         match self.signature_valid {
             Some(true) => None,
+            Some(false) if text(&self.header, "alg") == Some("none") => {
+                Some("it is not signed (`alg` none): verifiers refuse it".to_owned())
+            }
             Some(false) => Some(format!(
                 "its signature is not that of the key {kid}: verifiers refuse it"
             )),
@@ -159,7 +182,8 @@ impl Token {
             "kidPublished": self.kid_published,
             "signatureValid": self.signature_valid,
             "lifetimeSeconds": self.lifetime.map(|lifetime| lifetime.as_secs()),
-            "warnings": self.warnings,
+            "refused": self.is_refused(),
+            "warnings": self.refusals.iter().chain(&self.doubts).collect::<Vec<_>>(),
         })
     }
 }
@@ -182,11 +206,19 @@ impl fmt::Display for Token {
         if let Some(lifetime) = self.lifetime {
             writeln!(f, "  lives:            {}", show_duration(lifetime))?;
         }
-        for warning in &self.warnings {
+        for warning in self.refusals.iter().chain(&self.doubts) {
             display::write_line(f, format_args!("  warning: {warning}"))?;
         }
         Ok(())
     }
+}
+
+/// Seconds since 1970; a verifier takes fractions too (RFC 7519 section 2).
+fn number(claims: &Map<String, Value>, name: &str) -> Option<i64> {
+    let number = claims.get(name)?;
+    #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and fractions do not matter")]
+    let whole = number.as_f64().map(|seconds| seconds.floor() as i64);
+    number.as_i64().or(whole)
 }
 
 fn text<'a>(of: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

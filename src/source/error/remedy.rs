@@ -109,13 +109,11 @@ impl Cause {
             Self::Parse(_) => "Check the URL: a JWKS is expected there",
             Self::NoKeys if is_api_server => "Check --service-account-key-file of the API server",
             Self::NoKeys => "Put at least one public key there",
-            Self::NothingPublishable { .. } => {
-                "Put an RSA key of 2048 to 8192 bits there, or one on P-256, P-384 or P-521"
-            }
             Self::AllRevoked { .. } => {
                 "Give the cluster a new signing key, or take the revocation back with `oidc-issuer keys unrevoke` if it was \
                  a mistake"
             }
+            Self::NothingPublishable { remedy, .. } => return remedy.clone(),
             Self::OtherIssuer { ours, named } => return other_issuer(ours, named),
             Self::File { .. } => "Check the path, its content and its permissions",
             Self::Settings { remedy, .. } => return remedy.clone(),
@@ -179,7 +177,7 @@ fn grant_endpoints(user: Option<&str>) -> String {
     let account = user.and_then(|user| user.strip_prefix("system:serviceaccount:"));
     let account = account.unwrap_or("NAMESPACE:NAME");
     format!(
-        "Let it get the EndpointSlice kubernetes in namespace default, as deploy/kubernetes/rbac.yaml does: kubectl -n \
+        "Let it get the EndpointSlice kubernetes in namespace default, as deploy/kubernetes/endpoints does: kubectl -n \
          default create role oidc-issuer-endpoints --verb=get --resource=endpointslices.discovery.k8s.io \
          --resource-name=kubernetes; kubectl -n default create rolebinding oidc-issuer-endpoints \
          --role=oidc-issuer-endpoints --serviceaccount={account}. Or set endpoints: false to ask the one address only."

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::refused::explain_io;
 use super::folders::Identity;
 use super::glob::{self, Pattern};
 
@@ -69,7 +70,7 @@ fn target(path: &Path) -> Target {
             }
         }
         Err(error) if is_missing(&error) => Target::Missing,
-        Err(error) => Target::Unknown(told(&error)),
+        Err(error) => Target::Unknown(explain_io(path, &error)),
     }
 }
 
@@ -221,7 +222,8 @@ impl<'a> Search<'a> {
             // It went meanwhile, or is none: nothing is in it.
             Err(error) if is_missing(&error) => return names,
             Err(error) => {
-                self.found.unreadable.push((folder.to_owned(), told(&error)));
+                let cause = explain_io(folder, &error);
+                    self.found.unreadable.push((folder.to_owned(), cause));
                 return names;
             }
         };
@@ -242,7 +244,8 @@ impl<'a> Search<'a> {
                     names.push((entry.file_name(), is_folder));
                 }
                 Err(error) => {
-                    self.found.unreadable.push((folder.to_owned(), told(&error)));
+                    let cause = explain_io(folder, &error);
+                    self.found.unreadable.push((folder.to_owned(), cause));
                     break;
                 }
             }
@@ -275,13 +278,6 @@ impl<'a> Search<'a> {
         let cause = format!("{reached}; the rest is not read: name the folder more closely");
         self.found.unreadable.push((self.pattern.into(), cause));
         true
-    }
-}
-
-fn told(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "permission denied: the files in it cannot be listed".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::{Folder, Served, key, kid};
@@ -100,7 +102,7 @@ fn inspect_warns_of_a_token_that_verifiers_would_refuse() {
         "--issuer",
         "https://a.example",
     ]);
-    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
     for warning in [
         "differs from https://a.example by a slash",
         "its key another is not published",
@@ -114,8 +116,83 @@ fn inspect_warns_of_a_token_that_verifiers_would_refuse() {
         );
     }
     let output = run(&["inspect", &keys, "--token", &keys]);
-    assert_eq!(output.code, Some(64));
+    assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("not a token"), "{}", output.stderr);
+}
+
+/// A token that a key in the folder signs.
+fn signed(folder: &Folder, key: &str, header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    folder.write("message", &message);
+    let signed = std::process::Command::new("openssl")
+        .args(["dgst", "-sha256", "-sign", &folder.text(key), &folder.text("message")])
+        .output()
+        .unwrap();
+    assert!(signed.status.success());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signed.stdout))
+}
+
+#[test]
+fn inspect_ends_with_1_for_every_token_that_a_verifier_would_refuse_and_with_0_for_a_good_one() {
+    let folder = Folder::new();
+    for name in ["a.pem", "b.pem"] {
+        let made = std::process::Command::new("openssl")
+            .args(["genrsa", "-out", &folder.text(name), "2048"])
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+    }
+    let keys = folder.text("a.pem");
+    let shown: Value = serde_json::from_str(&run(&["inspect", &keys, "--output", "json"]).stdout).unwrap();
+    let kid = shown["keys"][0]["kid"].clone();
+    let now = jiff::Timestamp::now().as_second();
+    let header = json!({"alg": "RS256", "kid": kid});
+    let claims = json!({"iss": "https://a.example", "sub": "s", "aud": ["x"], "iat": now - 60, "exp": now + 3600});
+    let with = |of: &Value, name: &str, value: Value| {
+        let mut of = of.clone();
+        of[name] = value;
+        of
+    };
+    let without = |name: &str| {
+        let mut claims = claims.clone();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    };
+    let judged = |name: &str, token: &str| {
+        let token = folder.write("token", token);
+        let output = run(&["inspect", &keys, "--issuer", "https://a.example", "--token", &token]);
+        (name.to_owned(), output.code, output.stdout + &output.stderr)
+    };
+    let good = judged("good", &signed(&folder, "a.pem", &header, &claims));
+    assert_eq!(good.1, Some(0), "{}", good.2);
+    let a = |name: &str, header: &Value, claims: &Value| judged(name, &signed(&folder, "a.pem", header, claims));
+    let unsigned = {
+        let signed = signed(&folder, "a.pem", &with(&header, "alg", json!("none")), &claims);
+        format!("{}.", signed.rsplit_once('.').unwrap().0)
+    };
+    for (name, code, said) in [
+        judged("a foreign signature", &signed(&folder, "b.pem", &header, &claims)),
+        a("another issuer", &header, &with(&claims, "iss", json!("https://b.example"))),
+        a("no issuer", &header, &without("iss")),
+        a("expired", &header, &with(&claims, "exp", json!(now - 1))),
+        a("expired by a fraction", &header, &with(&claims, "exp", json!(1.5))),
+        a("no expiry", &header, &without("exp")),
+        a("an expiry in words", &header, &with(&claims, "exp", json!("soon"))),
+        a("no audience", &header, &without("aud")),
+        a("not valid yet", &header, &with(&claims, "nbf", json!(now + 600))),
+        a("issued in the future", &header, &with(&claims, "iat", json!(now + 600))),
+        a("a key that is not published", &with(&header, "kid", json!("other")), &claims),
+        a("no kid", &json!({"alg": "RS256"}), &claims),
+        a("another algorithm", &with(&header, "alg", json!("RS512")), &claims),
+        a("critical members", &with(&header, "crit", json!(["x"])), &claims),
+        judged("not signed", &unsigned),
+        judged("two parts", "a.b"),
+        judged("no base64", "?.?.?"),
+        judged("empty", ""),
+    ] {
+        assert_eq!(code, Some(1), "{name}: {said}");
+    }
 }
 
 #[test]

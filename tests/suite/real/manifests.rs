@@ -145,6 +145,66 @@ fn the_configuration_in_the_config_map_is_valid() {
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
 }
 
+/// Builds a kustomization of the deployment with another namespace, as an overlay says it.
+fn moved(programs: &Programs, base: &str, overlay: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy/kubernetes")
+        .join(base);
+    let to = folder.path().join("base");
+    std::fs::create_dir(&to).expect("a folder");
+    for entry in std::fs::read_dir(&from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_file() {
+            std::fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("a copy");
+        }
+    }
+    let text = format!("resources: [base]\n{overlay}\n");
+    std::fs::write(folder.path().join("kustomization.yaml"), text).expect("an overlay");
+    let built = programs
+        .command("kustomize")
+        .arg(folder.path())
+        .output()
+        .expect("kustomize runs");
+    let (text, error) = (
+        String::from_utf8_lossy(&built.stdout),
+        String::from_utf8_lossy(&built.stderr),
+    );
+    assert!(built.status.success(), "{error}");
+    serde_saphyr::from_multiple(&text).expect("documents")
+}
+
+#[test]
+fn an_overlay_with_another_namespace_moves_all_but_what_must_stay_in_default() {
+    let Some(programs) = Programs::find(&["kustomize"]) else {
+        return;
+    };
+    let objects = moved(&programs, "", "namespace: elsewhere");
+    assert!(objects.len() > 8, "{objects:?}");
+    for object in &objects {
+        let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
+        let namespace = &object["metadata"]["namespace"];
+        let has_none = ["Namespace", "ClusterRoleBinding"].contains(&object["kind"].as_str().expect("a kind"));
+        assert!(has_none || namespace == "elsewhere", "{what} in {namespace}");
+        for subject in object["subjects"].as_array().into_iter().flatten() {
+            assert_eq!(subject["namespace"], "elsewhere", "{what}");
+        }
+        assert!(!what.contains("oidc-issuer-endpoints"), "{what} would be moved");
+    }
+    let patch = "patches:\n  - target: {kind: RoleBinding}\n    patch: '[{op: replace, path: /subjects/0/namespace, value: \
+                 elsewhere}]'";
+    let readme = include_str!("../../../deploy/kubernetes/README.md").replace("NAME", "elsewhere");
+    for line in patch.lines() {
+        assert!(readme.contains(line.trim()), "the README advises {line}");
+    }
+    let objects = moved(&programs, "endpoints", patch);
+    assert_eq!(objects.len(), 2, "{objects:?}");
+    for object in &objects {
+        assert_eq!(object["metadata"]["namespace"], "default", "{object}");
+    }
+    assert_eq!(objects[1]["subjects"][0]["namespace"], "elsewhere");
+}
+
 /// All documents, in an order in which they can be created.
 fn manifests() -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
@@ -156,6 +216,10 @@ fn manifests() -> Vec<Value> {
         .map(|name| folder.join(name.as_str().expect("a file name")))
         .collect();
     // The namespace stands first there; the samples, which are not listed, may come last.
+    let listed: Vec<PathBuf> = listed
+        .into_iter()
+        .chain([folder.join("endpoints/rbac.yaml")])
+        .collect();
     let mut samples: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())

@@ -134,7 +134,7 @@ fn a_wrong_body_changes_nothing() {
         api(
             "symmetric keys alone",
             "no_keys",
-            &["none of its 1 entries", "keys[0]"],
+            &["keys[0]: a symmetric key"],
             |world| {
                 body(world, format!("{{\"keys\":[{OCT}]}}"));
             },

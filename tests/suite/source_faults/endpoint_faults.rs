@@ -87,7 +87,7 @@ fn one_endpoint_in_trouble_silences_no_other_and_takes_no_key() {
             }),
             one(
                 "lists nothing publishable",
-                "none of its 1 entries",
+                "keys[0]: a symmetric key",
                 |_, server| {
                     server.jwks = Reply::Whole(ok(r#"{"keys":[{"kty":"oct","kid":"s"}]}"#));
                 },

@@ -96,7 +96,7 @@ fn key_files_in_trouble_change_nothing() {
             Files,
             "a weak key",
             "no_keys",
-            &["none of its 1 entries", "sa.pub", "512 bits"],
+            &["sa.pub: block 1 (line 1): RSA of 512 bits", "Put an RSA key"],
             |world| {
                 world.write("keys/sa.pub", WEAK);
             },
