@@ -15,6 +15,7 @@ mod schema;
 mod sources;
 mod store;
 mod tree;
+mod warnings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,10 +34,9 @@ use self::tree::{Node, Value};
 use crate::control::ControlSettings;
 use crate::edge::{Limits, ListenerSettings, TlsSettings};
 use crate::fs::{self, FileError};
-use crate::issuer::{IssuerSettings, IssuerSource};
+use crate::issuer::IssuerSettings;
 use crate::metrics::IssuerRows;
 use crate::publication;
-use crate::ring::{Confirmation, NewKeys};
 use crate::source::SourceSettings;
 use crate::store::StoreSettings;
 
@@ -68,13 +68,7 @@ pub struct Settings {
 impl Settings {
     /// The listeners as they are opened: a self-signed certificate without names gets the hosts of the issuers.
     pub fn listeners_to_open(&self) -> Vec<ListenerSettings> {
-        let mut hosts: Vec<_> = self
-            .issuers
-            .iter()
-            .map(|issuer| issuer.profile.issuer.host().trim_matches(['[', ']']).to_owned())
-            .collect();
-        hosts.sort();
-        hosts.dedup();
+        let hosts = self.hosts();
         let mut listeners = self.listeners.clone();
         for listener in &mut listeners {
             if let Some(TlsSettings::SelfSigned { names, .. }) = &mut listener.tls
@@ -105,21 +99,19 @@ impl Settings {
 
     /// What may be meant so, and is worth a second thought.
     pub fn warnings(&self) -> Vec<String> {
-        let waits = |issuer: &&IssuerSettings| {
-            let manual = |source: &IssuerSource| source.confirmation == Confirmation::Manual;
-            issuer.rules.new_keys == NewKeys::Approve || issuer.sources.iter().any(manual)
-        };
-        let forgetful = self.store == StoreSettings::Memory;
-        let issuers = self.issuers.iter().filter(|issuer| forgetful && waits(issuer));
-        let warning = |issuer: &IssuerSettings| {
-            format!(
-                "{} waits for operators (newKeys: approve, confirmation: manual), but store.memory forgets by a restart \
-                 what they approved and revoked: then whatever its sources list first is published. Keep it in \
-                 store.file or a shared store",
-                issuer.profile.issuer
-            )
-        };
-        issuers.map(warning).collect()
+        warnings::of(self)
+    }
+
+    /// The hosts of the issuers, without the brackets of an address, each once.
+    pub fn hosts(&self) -> Vec<String> {
+        let mut hosts: Vec<_> = self
+            .issuers
+            .iter()
+            .map(|issuer| issuer.profile.issuer.host().trim_matches(['[', ']']).to_owned())
+            .collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
     }
 
     /// Whether something is kept in the state folder: ledgers, the embedded key, a self-signed certificate.

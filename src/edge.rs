@@ -38,7 +38,7 @@ pub use error::EdgeError;
 pub use limits::Limits;
 pub use router::{Body, Router};
 pub(crate) use tls::certified;
-pub use tls::check_certificate;
+pub use tls::{Hosts, check_certificate};
 
 /// One listener of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +117,13 @@ impl Edge {
             limits,
             metrics: metrics.edge().clone(),
         })
+    }
+
+    /// Tells which certificates are shown, now and after each renewal.
+    pub fn tell(&mut self, hosts: &Hosts) {
+        for certificate in &mut self.certificates {
+            certificate.tell(hosts);
+        }
     }
 
     /// Where it listens, in the order of the settings; a port that was given as 0 is known now.

@@ -7,6 +7,7 @@ mod endpoints;
 mod events;
 mod guard;
 mod memory;
+mod owners;
 mod pace;
 mod reader;
 mod reminders;
@@ -21,6 +22,7 @@ use crate::ring::{Confirmation, Rules, SourceId};
 use crate::source::SourceSettings;
 
 pub use desk::{Answer, AskError, Desk};
+pub use owners::KeyOwners;
 pub use reminders::Reminders;
 pub use shared::{Published, Shared};
 pub use supervisor::Issuers;

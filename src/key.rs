@@ -205,6 +205,18 @@ pub fn parse_file(bytes: &[u8]) -> Result<Parsed, ParseError> {
     }
 }
 
+/// The certificates in a PEM file whose keys would be published: the line of each, and its DER.
+pub(crate) fn certificates(bytes: &[u8]) -> Vec<(usize, zeroize::Zeroizing<Vec<u8>>)> {
+    let Ok((sniff::Kind::Pem, text)) = sniff::kind(bytes) else {
+        return Vec::new();
+    };
+    pem::blocks(text)
+        .take(MAX_ENTRIES)
+        .filter_map(|found| Some((found.line, found.block.ok()?.body)))
+        .filter(|(_, body)| forms::is_certificate(body))
+        .collect()
+}
+
 /// Reads a JWKS document (RFC 7517 section 5), as served by an API server or another issuer.
 pub fn parse_jwks(bytes: &[u8]) -> Result<Parsed, ParseError> {
     match sniff::kind(bytes) {

@@ -116,6 +116,14 @@ impl Source {
     }
 }
 
+/// What is doubtful of the key files that a source names, for a command that publishes nothing.
+pub fn doubts(settings: &SourceSettings) -> Vec<String> {
+    match settings {
+        SourceSettings::Files(settings) => files::doubts(settings),
+        _ => Vec::new(),
+    }
+}
+
 /// A URL as it may be shown: without userinfo, query and fragment, where credentials may be.
 pub fn shown(url: &str) -> String {
     match Url::parse(url) {

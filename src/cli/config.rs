@@ -12,10 +12,10 @@ use super::logging::LoggingArgs;
 use super::{Failure, output};
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
-use crate::edge::{EdgeError, ListenerSettings, TlsSettings, check_certificate};
+use crate::edge::{EdgeError, Hosts, ListenerSettings, TlsSettings, check_certificate};
 use crate::fs::FileError;
 use crate::ring::{Confirmation, NewKeys};
-use crate::source::{SourceSettings, shown};
+use crate::source::{self, SourceSettings, shown};
 use crate::store::StoreSettings;
 
 /// Check a configuration
@@ -53,6 +53,15 @@ pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Fa
         output::complain(format_args!("warning: {warning}"));
     }
     check_certificates(&settings)?;
+    let hosts = Hosts::of_files(&settings.listeners, settings.hosts(), Clock::system().now());
+    let of_keys = settings
+        .issuers
+        .iter()
+        .flat_map(|issuer| &issuer.sources)
+        .flat_map(|source| source::doubts(&source.settings));
+    for warning in hosts.warnings().into_iter().chain(of_keys) {
+        output::complain(format_args!("warning: {warning}"));
+    }
     output::say(Summary(&settings)).map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use super::logging::Level;
 use crate::clock::Clock;
 use crate::config::{self, Problems, Settings};
 use crate::display;
+use crate::edge::Hosts;
 use crate::fs::{self, Blocking, FileError};
 use crate::issuer::Issuers;
 use crate::metrics::Metrics;
@@ -30,6 +31,7 @@ pub(super) struct Reloader {
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) level: Level,
+    pub(super) hosts: Hosts,
 }
 
 impl Reloader {
@@ -72,7 +74,8 @@ impl Reloader {
         } else {
             tracing::info!(config = %file, "{why}: the new configuration is taken over");
         }
-        for warning in new.warnings() {
+        self.hosts.expect(new.hosts());
+        for warning in new.warnings().into_iter().chain(self.hosts.warnings()) {
             tracing::warn!(config = %file, "{warning}");
         }
         if new.logging.level != self.settings.logging.level {

@@ -23,8 +23,8 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Audit, Control, ControlState};
-use crate::edge::{Edge, EdgeError, TlsSettings};
-use crate::issuer::{Issuers, Reminders, Shared};
+use crate::edge::{Edge, EdgeError, Hosts, TlsSettings};
+use crate::issuer::{Issuers, KeyOwners, Reminders, Shared};
 use crate::metrics::{Metrics, VERSION};
 use crate::source::FolderWatch;
 use crate::store::{FolderLock, LockError, Stores};
@@ -201,8 +201,11 @@ impl Start {
             .limits
             .clone()
             .fitted(Path::new("/"), settings.issuers.len());
-        let edge =
+        let mut edge =
             Edge::bind(&settings.listeners_to_open(), limits, &metrics, &clock).map_err(cannot_listen)?;
+        let hosts = Hosts::default();
+        hosts.expect(settings.hosts());
+        edge.tell(&hosts);
         let addresses = edge.addresses().map_err(Failure::failed)?;
         let admin_socket = admin::bind(settings.admin).map_err(Failure::failed)?;
         let mut control = Control::default();
@@ -221,6 +224,7 @@ impl Start {
                 .map_err(|cause| Failure::failed(cannot_keep(&cause)))?,
             folders: FolderWatch::default(),
             reminders: Reminders::default(),
+            owners: KeyOwners::default(),
         };
         let issuers = Issuers::start(shared, settings.issuers.clone());
         metrics.config_loaded(clock.now());
@@ -235,6 +239,9 @@ impl Start {
         tracing::info!("{capacity}");
         if let Some(doubt) = doubt {
             tracing::warn!("{doubt}");
+        }
+        for warning in hosts.warnings() {
+            tracing::warn!("{warning}");
         }
         if let Some(address) = control_address {
             tracing::info!(%address, "listening on {address} for commands over mutual TLS");
@@ -271,6 +278,7 @@ impl Start {
                 metrics,
                 clock,
                 level,
+                hosts,
             },
             watch,
             edge,

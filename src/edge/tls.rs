@@ -20,10 +20,12 @@ use crate::clock::Clock;
 use crate::metrics::ListenerMetrics;
 
 pub(super) mod failure;
+mod hosts;
 mod keeper;
 mod pair;
 mod self_signed;
 
+pub use hosts::Hosts;
 use keeper::Keeper;
 use pair::Files;
 
@@ -33,7 +35,7 @@ const SESSIONS: usize = 4096;
 /// Reads a certificate and its key and judges them as a start would; tells what clients may stumble over all the same.
 pub fn check_certificate(cert: &Path, key: &Path, now: Timestamp) -> Result<Option<String>, EdgeError> {
     let pair = Files::read_soon(cert, key)?.pair(cert, key, now)?;
-    Ok(pair.doubt)
+    Ok(pair.doubt.or_else(|| keeper::ends_soon(pair.not_after, now)))
 }
 
 /// A certificate and its key, judged likewise: for a listener that is not of the edge. Blocks.
@@ -75,6 +77,11 @@ impl Tls {
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         self.keeper.tell(listener.clone());
         Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Tells these of the certificate now and of each that takes its place, where it is from files.
+    pub(super) fn tell(&mut self, hosts: &Hosts) {
+        self.keeper.compare(hosts.clone(), &self.shown.current.load());
     }
 
     /// Looks after the certificate for ever.

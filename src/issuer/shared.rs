@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Reminders;
+use super::{KeyOwners, Reminders};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -26,6 +26,8 @@ pub struct Shared {
     pub folders: FolderWatch,
     /// What was told again of sources that cannot be read.
     pub reminders: Reminders,
+    /// Which of them publishes which key.
+    pub owners: KeyOwners,
 }
 
 /// How far the issuers are: what `/readyz` waits for.

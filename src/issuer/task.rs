@@ -16,6 +16,7 @@ use super::endpoints::counted;
 use super::events::Turn;
 use super::guard::{Work, restarted};
 use super::memory::{Handover, Memory, SourceState};
+use super::owners::{Owned, Shares};
 use super::reader::{Order, Reading, read_on};
 use super::shared::{Published, Shared};
 use super::{IssuerSettings, IssuerSource};
@@ -60,6 +61,7 @@ pub(super) struct Issuer {
     /// Whether the documents were written by these settings yet.
     is_written: bool,
     metrics: IssuerMetrics,
+    owned: Owned,
 }
 
 impl Issuer {
@@ -119,9 +121,11 @@ impl Issuer {
             Some(ring) => ring.under(rules.clone(), &ledger, now),
             None => Ring::new(rules.clone(), confirmations, ledger),
         };
+        let owned = parts.shared.owners.of(&name, sources);
         Self {
             parts,
             replica,
+            owned,
             name,
             ids,
             sources: states,
@@ -379,6 +383,26 @@ impl Issuer {
             }
         };
         self.metrics.published(key_set, &publication, now);
+        let keys = key_set
+            .keys
+            .iter()
+            .map(|published| published.key.id().spki_sha256);
+        for Shares {
+            issuer,
+            is_one_source,
+        } in self.owned.publishes(keys.collect())
+        {
+            let name = &self.name;
+            if is_one_source {
+                tracing::info!(issuer = %name, "{name} and {issuer} publish the same key of a source that they share");
+            } else {
+                tracing::warn!(
+                    issuer = %name,
+                    "{name} and {issuer} publish the same key, of different sources: tokens of the one cluster are valid \
+                     under the name of the other. Check which cluster each source leads to"
+                );
+            }
+        }
         self.parts.published.send_if_modified(|published| {
             let was_awaited = published.leaves(&profile.issuer);
             let is_first = !std::mem::replace(&mut published.any, true);

@@ -60,6 +60,7 @@ impl House {
             stores: Stores::memory(),
             folders: FolderWatch::default(),
             reminders: Reminders::default(),
+            owners: KeyOwners::default(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),

@@ -66,6 +66,13 @@ pub(super) fn spki_only(octets: &[u8]) -> Result<Material, Reason> {
     whole(!document.is_empty(), spki(content)?)
 }
 
+/// Whether this has the outline of a certificate.
+pub(super) fn is_certificate(octets: &[u8]) -> bool {
+    Der::new(octets)
+        .sequence()
+        .is_ok_and(|content| content.outline() == [SEQUENCE, SEQUENCE, BIT_STRING])
+}
+
 /// Reads the key in a certificate request (RFC 2986), which is never published for it.
 pub(super) fn request(octets: &[u8]) -> Result<Material, Reason> {
     let mut signed = Der::new(octets).sequence()?.sequence()?;

@@ -245,7 +245,8 @@ impl Reason {
 }
 
 /// Breaks lines where `\n` stands in letters, after BEGIN and before END.
-const ONE_LINE: &str = r"sed 's/\\n/\n/g; s/\(-----BEGIN [A-Z0-9 ]*-----\) */\1\n/g; s/ *\(-----END\)/\n\1/g' FILE";
+const ONE_LINE: &str =
+    r"sed 's/\\n/\n/g; s/\(-----BEGIN [A-Z0-9 ]*-----\) */\1\n/g; s/ *\(-----END\)/\n\1/g' FILE";
 
 /// What a certificate request is called.
 pub(super) const REQUEST: &str = "a certificate request";
@@ -275,16 +276,15 @@ pub enum PemFault {
     #[error("an END line without a BEGIN line")]
     NoBegin,
     /// BEGIN is not at the start of its line.
-    #[error("BEGIN is not at the start of its line: remove what stands before it (sed 's/^[[:space:]]*//' FILE)")]
+    #[error(
+        "BEGIN is not at the start of its line: remove what stands before it (sed 's/^[[:space:]]*//' FILE)"
+    )]
     Indented,
     /// Label or line end after BEGIN are wrong.
     #[error("the BEGIN line does not end in -----")]
     BeginLine,
     /// The whole block stands on one line, or has `\n` in letters.
-    #[error(
-        "all on one line: BEGIN, body and END need lines of their own ({})",
-        ONE_LINE
-    )]
+    #[error("all on one line: BEGIN, body and END need lines of their own ({})", ONE_LINE)]
     OneLine,
     /// The label of END differs from that of BEGIN, or other text follows it.
     #[error("the END line does not match the BEGIN line")]

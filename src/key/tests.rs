@@ -61,10 +61,7 @@ fn a_document_that_holds_no_keys_is_told_what_it_is() {
     assert_eq!(told(b""), ParseError::Empty);
     assert_eq!(told(b"\xef\xbb\xbf \r\n\t "), ParseError::Empty);
     assert_eq!(told(b"<!DOCTYPE html><html>"), ParseError::Html);
-    assert_eq!(
-        told(b"\xff\xfe-\0-\0-\0"),
-        ParseError::Utf16 { name: "UTF-16LE" }
-    );
+    assert_eq!(told(b"\xff\xfe-\0-\0-\0"), ParseError::Utf16 { name: "UTF-16LE" });
     assert_eq!(told(b"\0-\0-\0B\0E"), ParseError::Utf16 { name: "UTF-16BE" });
     let named = |document: &[u8], what: &str| {
         let error = told(document).to_string();

@@ -3,6 +3,7 @@
 //! One file never costs the others anything. A file that cannot be read makes the listing incomplete, for its keys may
 //! still be there; a file that is gone does not.
 
+mod doubts;
 mod folders;
 pub(crate) mod glob;
 mod interest;
@@ -38,6 +39,8 @@ pub(super) struct Files {
     watch: Arc<Watch>,
     changes: Changes,
     reading: Blocking<Read>,
+    /// Doubts that were told already.
+    told: HashSet<String>,
 }
 
 impl Files {
@@ -49,6 +52,7 @@ impl Files {
             watch: Arc::new(watch),
             changes,
             reading: Blocking::default(),
+            told: HashSet::new(),
         }
     }
 
@@ -66,11 +70,20 @@ impl Files {
             read(&patterns)
         };
         let failed = |cause| ReadError::new(Asked::Files, place.clone(), cause);
-        let Read { any, listing, .. } = self
+        let Read {
+            any, listing, doubts, ..
+        } = self
             .reading
             .run(Phase::File, fs::TIMEOUT, work)
             .await
             .map_err(failed)?;
+        // A doubt that is gone and comes back is told again.
+        self.told.retain(|told| doubts.contains(told));
+        for doubt in doubts {
+            if self.told.insert(doubt.clone()) {
+                tracing::warn!("{doubt}");
+            }
+        }
         if !any {
             return Err(failed(Cause::NoFiles));
         }
@@ -97,6 +110,14 @@ struct Read {
     listing: Listing,
     /// Bytes of all files so far.
     bytes: usize,
+    /// What is published, and may not be meant to be.
+    doubts: Vec<String>,
+}
+
+/// What is doubtful of the files now.
+pub(super) fn doubts(settings: &FilesSettings) -> Vec<String> {
+    let patterns: Vec<_> = settings.paths.iter().map(|path| absolute(path)).collect();
+    read(&patterns).doubts
 }
 
 fn read(patterns: &[String]) -> Read {
@@ -150,6 +171,9 @@ impl Read {
             );
             return self.hold_back(path, Reason::Unreadable { cause });
         }
+        let doubts = doubts::of(&bytes).into_iter();
+        self.doubts
+            .extend(doubts.map(|doubt| format!("{}: {doubt}", path.display())));
         match parse_file(&bytes) {
             Ok(parsed) => {
                 self.listing.keys.extend(

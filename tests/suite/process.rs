@@ -14,6 +14,7 @@ mod shown;
 mod signals;
 mod start;
 mod stop;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 

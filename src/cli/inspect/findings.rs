@@ -13,7 +13,7 @@ use super::token::Token;
 use crate::key::{KeyId, Quarantined};
 use crate::publication::IssuerUrl;
 use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
-use crate::source::{Accepted, Cause, ReadError, Source};
+use crate::source::{self, Accepted, Cause, ReadError, Source};
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -50,6 +50,7 @@ impl Findings {
         let rules = Rules::new(SignedDuration::ZERO);
         let mut ring = Ring::new(rules, ids, Ledger::default());
         for subject in &subjects {
+            findings.notes.extend(source::doubts(&subject.settings));
             let mut source = Source::new(&subject.settings);
             if let Some(accepted) = accepted {
                 source = source.accepting(accepted.clone());

@@ -99,9 +99,8 @@ impl Token {
     }
 
     fn refusals(&self, issuer: Option<&str>, now: Timestamp) -> Vec<String> {
-        let time = |name: &str| {
-            number(&self.claims, name).and_then(|seconds| Timestamp::from_second(seconds).ok())
-        };
+        let time =
+            |name: &str| number(&self.claims, name).and_then(|seconds| Timestamp::from_second(seconds).ok());
         let expired = time("exp").filter(|end| *end <= now);
         let early = time("nbf").filter(|start| *start > now);
         let future = time("iat").filter(|start| start.duration_since(now) > SKEW);
@@ -109,16 +108,20 @@ impl Token {
         [
             self.about_issuer(issuer),
             self.about_key(),
-            self.header
-                .contains_key("crit")
-                .then(|| "its header has `crit`, which verifiers do not know (RFC 7515 section 4.1.11)".to_owned()),
+            self.header.contains_key("crit").then(|| {
+                "its header has `crit`, which verifiers do not know (RFC 7515 section 4.1.11)".to_owned()
+            }),
             (lacks("exp") || number(&self.claims, "exp").is_none())
                 .then(|| "it has no expiry (`exp`, a number)".to_owned()),
-            lacks("aud").then(|| "it is for nobody (`aud`): verifiers ask for their own name there".to_owned()),
+            lacks("aud")
+                .then(|| "it is for nobody (`aud`): verifiers ask for their own name there".to_owned()),
             lacks("sub").then(|| "it names no subject (`sub`)".to_owned()),
             expired.map(|end| format!("it expired at {end}")),
-            early.map(|start| format!("it is valid only from {start}: does the clock of this machine agree?")),
-            future.map(|start| format!("it was issued at {start}, in the future: does the clock of this machine agree?")),
+            early
+                .map(|start| format!("it is valid only from {start}: does the clock of this machine agree?")),
+            future.map(|start| {
+                format!("it was issued at {start}, in the future: does the clock of this machine agree?")
+            }),
         ]
         .into_iter()
         .flatten()
@@ -216,7 +219,10 @@ impl fmt::Display for Token {
 /// Seconds since 1970; a verifier takes fractions too (RFC 7519 section 2).
 fn number(claims: &Map<String, Value>, name: &str) -> Option<i64> {
     let number = claims.get(name)?;
-    #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and fractions do not matter")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast saturates, and fractions do not matter"
+    )]
     let whole = number.as_f64().map(|seconds| seconds.floor() as i64);
     number.as_i64().or(whole)
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rustls::sign::CertifiedKey;
 use tracing::{error, info, warn};
 
+use super::hosts::Hosts;
 use super::pair::{Files, Fingerprint, Pair};
 use super::self_signed;
 use crate::clock::Clock;
@@ -37,6 +39,8 @@ pub(super) struct Keeper {
     reading: Blocking<Looked>,
     renewing: Blocking<Result<Pair, EdgeError>>,
     listeners: Vec<ListenerMetrics>,
+    /// What the certificates should name.
+    hosts: Hosts,
 }
 
 /// What was last read of the files.
@@ -75,8 +79,20 @@ impl Keeper {
             reading: Blocking::default(),
             renewing: Blocking::default(),
             listeners: Vec::new(),
+            hosts: Hosts::default(),
         };
         Ok((keeper, pair))
+    }
+
+    pub(super) fn compare(&mut self, hosts: Hosts, shown: &CertifiedKey) {
+        self.hosts = hosts;
+        self.show(shown);
+    }
+
+    fn show(&self, shown: &CertifiedKey) {
+        if let (TlsSettings::Files { cert, .. }, Some(leaf)) = (&self.settings, shown.cert.first()) {
+            self.hosts.show(cert, leaf.clone());
+        }
     }
 
     pub(super) fn tell(&mut self, listener: ListenerMetrics) {
@@ -106,6 +122,12 @@ impl Keeper {
                         "a new certificate is in use"
                     );
                     warn_of(&pair, &self.settings);
+                    self.show(&pair.certified);
+                    if let TlsSettings::Files { .. } = self.settings {
+                        for warning in self.hosts.warnings() {
+                            warn!("{warning}");
+                        }
+                    }
                     self.not_after = pair.not_after;
                     for listener in &self.listeners {
                         listener.certificate_reload(true);
@@ -222,6 +244,11 @@ fn late(ended: &Ended) -> String {
         ),
         Ended::Panicked(error) => error.to_string(),
     }
+}
+
+/// For a person, where a certificate ends within days.
+pub(super) fn ends_soon(not_after: Timestamp, now: Timestamp) -> Option<String> {
+    (not_after.duration_since(now) <= ENDING).then(|| format!("expires at {not_after}: renew it"))
 }
 
 fn warn_of(pair: &Pair, settings: &TlsSettings) {

@@ -37,17 +37,15 @@ pub(super) fn of(text: &str) -> Option<ParseError> {
             Ok(_) => encoded("a JWKS"),
             Err(_) => encoded("a JSON document"),
         }),
-        [0x30, ..] | [0xfe, 0xed, ..] | [0xce, 0xce, ..] | [0x1f, 0x8b, ..] => {
-            binary::of(document)
-                .or(match document {
-                    [0x30, 0x20..=0x7f, 0x30 | 0x02, ..] => Some(Foreign {
-                        what: "binary (DER)",
-                        way: Way::Never("it is cut off".to_owned()),
-                    }),
-                    _ => None,
-                })
-                .map(|found| found.error("base64 of ", Input::Base64))
-        }
+        [0x30, ..] | [0xfe, 0xed, ..] | [0xce, 0xce, ..] | [0x1f, 0x8b, ..] => binary::of(document)
+            .or(match document {
+                [0x30, 0x20..=0x7f, 0x30 | 0x02, ..] => Some(Foreign {
+                    what: "binary (DER)",
+                    way: Way::Never("it is cut off".to_owned()),
+                }),
+                _ => None,
+            })
+            .map(|found| found.error("base64 of ", Input::Base64)),
         _ => {
             let text = std::str::from_utf8(start).ok()?;
             ssh::line(text).map(|found| found.error("base64 of ", Input::Base64))

@@ -17,7 +17,9 @@ pub(super) fn of(octets: &[u8]) -> Option<Foreign> {
         })
     };
     match octets {
-        [0xfe, 0xed, 0xfe, 0xed, ..] => command("a Java key store (JKS)", "keytool -list -rfc -keystore FILE"),
+        [0xfe, 0xed, 0xfe, 0xed, ..] => {
+            command("a Java key store (JKS)", "keytool -list -rfc -keystore FILE")
+        }
         [0xce, 0xce, 0xce, 0xce, ..] => command(
             "a Java key store (JCEKS)",
             "keytool -list -rfc -storetype JCEKS -keystore FILE",
@@ -57,7 +59,10 @@ fn der(octets: &[u8]) -> Foreign {
     }
     let (what, program) = match (forms::key(octets), outline.as_slice()) {
         (Err(Reason::NotAKey { what: REQUEST }), _) => match forms::request(octets) {
-            Ok(_) => ("a certificate request in binary (DER)", "openssl req -inform DER -noout -pubkey"),
+            Ok(_) => (
+                "a certificate request in binary (DER)",
+                "openssl req -inform DER -noout -pubkey",
+            ),
             Err(reason) => {
                 return Foreign {
                     what: "a certificate request in binary (DER)",
@@ -85,7 +90,10 @@ fn der(octets: &[u8]) -> Foreign {
             "an RSA public key in binary (DER, PKCS#1)",
             "openssl rsa -RSAPublicKey_in -inform DER -pubout",
         ),
-        (Ok(_), [INTEGER, ..]) => ("a private key in binary (DER)", "openssl pkey -inform DER -pubout"),
+        (Ok(_), [INTEGER, ..]) => (
+            "a private key in binary (DER)",
+            "openssl pkey -inform DER -pubout",
+        ),
         (Ok(_), [SEQUENCE, SEQUENCE, ..]) => ("a certificate in binary (DER)", "openssl x509 -inform DER"),
         (Ok(_), _) => ("a public key in binary (DER)", "openssl pkey -pubin -inform DER"),
     };

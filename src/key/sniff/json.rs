@@ -14,7 +14,7 @@ pub(super) fn of(document: &[u8]) -> Option<ParseError> {
         _ => return None,
     };
     Some(ParseError::Foreign {
-        what: what.to_owned(),
+        what: format!("not a JWKS (an object with an array `keys`): it is {what}"),
         advice: format!("convert it with {command}"),
     })
 }
@@ -65,7 +65,7 @@ fn list(reader: &mut Reader<'_>) -> Option<Told> {
         .ok()?;
     match (any, all_pem, all_keys) {
         (true, true, _) => Some(("a JSON list of PEM texts", "jq -r '.[]' FILE".to_owned())),
-        (true, _, true) => Some(("a list of JWKs, not a JWKS", "jq '{keys: .}' FILE".to_owned())),
+        (true, _, true) => Some(("a list of JWKs", "jq '{keys: .}' FILE".to_owned())),
         _ => None,
     }
 }
@@ -128,20 +128,20 @@ impl Object {
 
     fn told(self) -> Option<Told> {
         if self.is_key {
-            return Some(("a single JWK, not a JWKS", "jq '{keys: [.]}' FILE".to_owned()));
+            return Some(("a single JWK", "jq '{keys: [.]}' FILE".to_owned()));
         }
         if self.is_kubernetes {
             let (member, name, encoded) = self.data.iter().min_by_key(|(_, name, _)| is_private(name))?;
             let decode = if *encoded { " | @base64d" } else { "" };
             return Some((
-                "a Kubernetes object, not a JWKS",
+                "a Kubernetes object",
                 format!("jq -r '.{member}[\"{name}\"]{decode}' FILE"),
             ));
         }
         match self.pem.as_slice() {
             [] => None,
             all if all.len() == self.members => Some((
-                "a map of names to PEM texts, not a JWKS",
+                "a map of names to PEM texts",
                 "jq -r '.[]' FILE (each key is then named by its own hash, as API servers name keys; where the tokens \
                  have the names of this map, give the JWKS of their issuer)"
                     .to_owned(),
@@ -149,7 +149,7 @@ impl Object {
             some => {
                 let name = some.iter().find(|name| name.bytes().all(is_of_name))?;
                 Some((
-                    "a JSON object with PEM text, not a JWKS",
+                    "a JSON object with PEM text",
                     format!("jq -r '.[\"{name}\"]' FILE"),
                 ))
             }

@@ -65,7 +65,9 @@ pub(super) fn is_of_name(octet: u8) -> bool {
 
 /// Whether a name is that of a private key by custom.
 pub(super) fn is_private(name: &str) -> bool {
-    [".key", "private", "secret"].iter().any(|part| name.contains(part))
+    [".key", "private", "secret"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 /// Whether a value is base64 of PEM or JSON.

@@ -452,7 +452,10 @@ fn a_byte_order_mark_and_white_space_are_ignored() {
 fn json_that_is_no_jwks_is_told_what_it_is() {
     let told = |document: &str| parse_file(document.as_bytes()).unwrap_err().to_string();
     let not = |found: &str| format!("it is not a JWKS (an object with an array `keys`): it is {found}");
-    assert_eq!(told(&rsa().jwk), not(r#"a single JWK: put it into {"keys":[…]}"#));
+    assert_eq!(
+        told(&rsa().jwk),
+        not("a single JWK: convert it with jq '{keys: [.]}' FILE")
+    );
     assert_eq!(
         told(r#"{"issuer":"https://a","jwks_uri":"https://a/jwks"}"#),
         not("a discovery document: its jwks_uri says where the JWKS is")

@@ -17,10 +17,7 @@ pub(super) fn shown(entry: &Quarantined, place: &str) -> String {
 /// The remedies of all the reasons, each once.
 pub(super) fn remedy(quarantined: &[Quarantined]) -> String {
     let mut remedies: Vec<&'static str> = Vec::new();
-    for remedy in quarantined
-        .iter()
-        .filter_map(|entry| of_reason(&entry.reason))
-    {
+    for remedy in quarantined.iter().filter_map(|entry| of_reason(&entry.reason)) {
         if !remedies.contains(&remedy) {
             remedies.push(remedy);
         }
@@ -38,7 +35,9 @@ fn of_reason(reason: &Reason) -> Option<&'static str> {
         | Reason::Curve { .. }
         | Reason::OffCurve { .. }
         | Reason::KeyType { .. }
-        | Reason::Symmetric => Some("Put an RSA key of 2048 to 8192 bits there, or one on P-256, P-384 or P-521"),
+        | Reason::Symmetric => {
+            Some("Put an RSA key of 2048 to 8192 bits there, or one on P-256, P-384 or P-521")
+        }
         Reason::Pem(_) | Reason::Der { .. } | Reason::PrivateMismatch => {
             Some("Copy the file from where it was made once more: it is damaged")
         }
@@ -72,7 +71,10 @@ mod tests {
     #[test]
     fn a_remedy_is_that_of_the_cause_and_the_place_is_named_once() {
         assert_eq!(
-            said("/keys/sa.pub: block 1 (line 1)", Reason::RsaTooShort { bits: 1024 }),
+            said(
+                "/keys/sa.pub: block 1 (line 1)",
+                Reason::RsaTooShort { bits: 1024 }
+            ),
             "/keys/sa.pub: block 1 (line 1): RSA of 1024 bits: at least 2048 are needed. Put an RSA key of 2048 to 8192 \
              bits there, or one on P-256, P-384 or P-521."
         );

@@ -11,9 +11,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::refused::explain_io;
 use super::folders::Identity;
 use super::glob::{self, Pattern};
+use super::refused::explain_io;
 
 /// Names that are looked at for one pattern, at most: far more than any folder of keys has.
 pub(super) const MAX_VISITED: usize = 100_000;
@@ -223,7 +223,7 @@ impl<'a> Search<'a> {
             Err(error) if is_missing(&error) => return names,
             Err(error) => {
                 let cause = explain_io(folder, &error);
-                    self.found.unreadable.push((folder.to_owned(), cause));
+                self.found.unreadable.push((folder.to_owned(), cause));
                 return names;
             }
         };

@@ -47,7 +47,16 @@ fn reason(file: &str) -> String {
 /// The command in a reason, which names FILE.
 fn command(reason: &str) -> &str {
     let programs = [
-        "openssl ", "ssh-keygen ", "keytool ", "jq ", "tr ", "sed ", "iconv ", "gunzip ", "unzip ", "{ sed ",
+        "openssl ",
+        "ssh-keygen ",
+        "keytool ",
+        "jq ",
+        "tr ",
+        "sed ",
+        "iconv ",
+        "gunzip ",
+        "unzip ",
+        "{ sed ",
     ];
     let start = programs
         .iter()
@@ -102,7 +111,8 @@ fn advice_works(folder: &Folder, name: &str, kind: &str) {
 fn never(folder: &Folder, name: &str, kind: &str) {
     let reason = reason(&folder.text(name));
     assert!(
-        reason.contains(kind) && (reason.contains("cannot be published") || reason.contains("can be published")),
+        reason.contains(kind)
+            && (reason.contains("cannot be published") || reason.contains("can be published")),
         "{name}: {reason}"
     );
     assert!(!reason.contains("FILE"), "{name}: {reason}");
@@ -232,11 +242,20 @@ fn the_advice_for_text_around_a_key_works() {
     folder.write("k.pem", &pem);
     folder.write("json-text", &serde_json::to_string(&pem).unwrap());
     folder.write("json-list", &serde_json::to_string(&[&pem]).unwrap());
-    folder.write("json-map", &serde_json::json!({ "one": pem, "two": key(1) }).to_string());
-    folder.write("json-object", &serde_json::json!({ "publicKey": pem, "n": 1 }).to_string());
+    folder.write(
+        "json-map",
+        &serde_json::json!({ "one": pem, "two": key(1) }).to_string(),
+    );
+    folder.write(
+        "json-object",
+        &serde_json::json!({ "publicKey": pem, "n": 1 }).to_string(),
+    );
     folder.write("one-line", &pem.replace('\n', "\\n"));
     folder.write("with-spaces", &pem.replace('\n', " "));
-    folder.write("indented", &pem.replace("-----B", "  -----B").replace('\n', "\n  "));
+    folder.write(
+        "indented",
+        &pem.replace("-----B", "  -----B").replace('\n', "\n  "),
+    );
     let jwks = run(&["inspect", &folder.text("k.pem"), "--output", "json"]);
     let jwks: Value = serde_json::from_str(&jwks.stdout).unwrap();
     let jwk = jwks["keys"][0]["jwk"].clone();

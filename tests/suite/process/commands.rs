@@ -126,7 +126,13 @@ fn signed(folder: &Folder, key: &str, header: &Value, claims: &Value) -> String 
     let message = format!("{}.{}", part(header), part(claims));
     folder.write("message", &message);
     let signed = std::process::Command::new("openssl")
-        .args(["dgst", "-sha256", "-sign", &folder.text(key), &folder.text("message")])
+        .args([
+            "dgst",
+            "-sha256",
+            "-sign",
+            &folder.text(key),
+            &folder.text("message"),
+        ])
         .output()
         .unwrap();
     assert!(signed.status.success());
@@ -148,7 +154,8 @@ fn inspect_ends_with_1_for_every_token_that_a_verifier_would_refuse_and_with_0_f
     let kid = shown["keys"][0]["kid"].clone();
     let now = jiff::Timestamp::now().as_second();
     let header = json!({"alg": "RS256", "kid": kid});
-    let claims = json!({"iss": "https://a.example", "sub": "s", "aud": ["x"], "iat": now - 60, "exp": now + 3600});
+    let claims =
+        json!({"iss": "https://a.example", "sub": "s", "aud": ["x"], "iat": now - 60, "exp": now + 3600});
     let with = |of: &Value, name: &str, value: Value| {
         let mut of = of.clone();
         of[name] = value;
@@ -161,30 +168,62 @@ fn inspect_ends_with_1_for_every_token_that_a_verifier_would_refuse_and_with_0_f
     };
     let judged = |name: &str, token: &str| {
         let token = folder.write("token", token);
-        let output = run(&["inspect", &keys, "--issuer", "https://a.example", "--token", &token]);
+        let output = run(&[
+            "inspect",
+            &keys,
+            "--issuer",
+            "https://a.example",
+            "--token",
+            &token,
+        ]);
         (name.to_owned(), output.code, output.stdout + &output.stderr)
     };
     let good = judged("good", &signed(&folder, "a.pem", &header, &claims));
     assert_eq!(good.1, Some(0), "{}", good.2);
-    let a = |name: &str, header: &Value, claims: &Value| judged(name, &signed(&folder, "a.pem", header, claims));
+    let a =
+        |name: &str, header: &Value, claims: &Value| judged(name, &signed(&folder, "a.pem", header, claims));
     let unsigned = {
         let signed = signed(&folder, "a.pem", &with(&header, "alg", json!("none")), &claims);
         format!("{}.", signed.rsplit_once('.').unwrap().0)
     };
     for (name, code, said) in [
         judged("a foreign signature", &signed(&folder, "b.pem", &header, &claims)),
-        a("another issuer", &header, &with(&claims, "iss", json!("https://b.example"))),
+        a(
+            "another issuer",
+            &header,
+            &with(&claims, "iss", json!("https://b.example")),
+        ),
         a("no issuer", &header, &without("iss")),
         a("expired", &header, &with(&claims, "exp", json!(now - 1))),
-        a("expired by a fraction", &header, &with(&claims, "exp", json!(1.5))),
+        a(
+            "expired by a fraction",
+            &header,
+            &with(&claims, "exp", json!(1.5)),
+        ),
         a("no expiry", &header, &without("exp")),
-        a("an expiry in words", &header, &with(&claims, "exp", json!("soon"))),
+        a(
+            "an expiry in words",
+            &header,
+            &with(&claims, "exp", json!("soon")),
+        ),
         a("no audience", &header, &without("aud")),
         a("not valid yet", &header, &with(&claims, "nbf", json!(now + 600))),
-        a("issued in the future", &header, &with(&claims, "iat", json!(now + 600))),
-        a("a key that is not published", &with(&header, "kid", json!("other")), &claims),
+        a(
+            "issued in the future",
+            &header,
+            &with(&claims, "iat", json!(now + 600)),
+        ),
+        a(
+            "a key that is not published",
+            &with(&header, "kid", json!("other")),
+            &claims,
+        ),
         a("no kid", &json!({"alg": "RS256"}), &claims),
-        a("another algorithm", &with(&header, "alg", json!("RS512")), &claims),
+        a(
+            "another algorithm",
+            &with(&header, "alg", json!("RS512")),
+            &claims,
+        ),
         a("critical members", &with(&header, "crit", json!(["x"])), &claims),
         judged("not signed", &unsigned),
         judged("two parts", "a.b"),

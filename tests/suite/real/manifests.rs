@@ -184,7 +184,8 @@ fn an_overlay_with_another_namespace_moves_all_but_what_must_stay_in_default() {
     for object in &objects {
         let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
         let namespace = &object["metadata"]["namespace"];
-        let has_none = ["Namespace", "ClusterRoleBinding"].contains(&object["kind"].as_str().expect("a kind"));
+        let has_none =
+            ["Namespace", "ClusterRoleBinding"].contains(&object["kind"].as_str().expect("a kind"));
         assert!(has_none || namespace == "elsewhere", "{what} in {namespace}");
         for subject in object["subjects"].as_array().into_iter().flatten() {
             assert_eq!(subject["namespace"], "elsewhere", "{what}");
