@@ -252,7 +252,7 @@ const ONE_LINE: &str =
 pub(super) const REQUEST: &str = "a certificate request";
 /// What a PKCS#7 message is called.
 pub(super) const PKCS7: &str = "a PKCS#7 or CMS message";
-/// What OpenPGP keys and messages are called.
+/// What `OpenPGP` keys and messages are called.
 pub(super) const OPENPGP: &str = "an OpenPGP block";
 
 /// How a key is had from what is no key.

@@ -1,4 +1,4 @@
-//! Keys as SSH programs write them (RFC 4253 section 6.6, RFC 4716, OpenSSH, PuTTY).
+//! Keys as SSH programs write them (RFC 4253 section 6.6, RFC 4716, `OpenSSH`, `PuTTY`).
 
 use super::{Foreign, Way};
 use crate::key::material::Material;
@@ -27,7 +27,7 @@ pub(super) fn line(text: &str) -> Option<Foreign> {
     })
 }
 
-/// The format of SSH.com, and what PuTTY keeps.
+/// The format of SSH.com, and what `PuTTY` keeps.
 pub(super) fn block(text: &str) -> Option<Foreign> {
     if text.starts_with("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY") {
         return Some(Foreign {

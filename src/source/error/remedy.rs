@@ -113,10 +113,9 @@ impl Cause {
                 "Give the cluster a new signing key, or take the revocation back with `oidc-issuer keys unrevoke` if it was \
                  a mistake"
             }
-            Self::NothingPublishable { remedy, .. } => return remedy.clone(),
             Self::OtherIssuer { ours, named } => return other_issuer(ours, named),
             Self::File { .. } => "Check the path, its content and its permissions",
-            Self::Settings { remedy, .. } => return remedy.clone(),
+            Self::NothingPublishable { remedy, .. } | Self::Settings { remedy, .. } => return remedy.clone(),
             Self::NoFiles => {
                 "Put key files there, or correct the paths; they are picked up as soon as they appear"
             }

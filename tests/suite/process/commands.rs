@@ -152,7 +152,7 @@ fn inspect_ends_with_1_for_every_token_that_a_verifier_would_refuse_and_with_0_f
     let keys = folder.text("a.pem");
     let shown: Value = serde_json::from_str(&run(&["inspect", &keys, "--output", "json"]).stdout).unwrap();
     let kid = shown["keys"][0]["kid"].clone();
-    let now = jiff::Timestamp::now().as_second();
+    let now = oidc_issuer::clock::Clock::system().now().as_second();
     let header = json!({"alg": "RS256", "kid": kid});
     let claims =
         json!({"iss": "https://a.example", "sub": "s", "aud": ["x"], "iat": now - 60, "exp": now + 3600});
