@@ -192,11 +192,7 @@ impl Start {
         })?;
         metrics.show_issuers(settings.issuer_rows);
         let level = logging::start(&settings.logging);
-        let lock = match state::lock(&settings.state_dir) {
-            Err(error) if settings.keeps_state() => return Err(Failure::failed(error)),
-            // Without it only the control socket is missing.
-            lock => lock,
-        };
+        let lock = lock_state(&settings)?;
         let (limits, capacity, doubt) = settings
             .limits
             .clone()
@@ -237,10 +233,7 @@ impl Start {
         };
         announce(&asked, &odd, &settings, &addresses, &admin_socket);
         tracing::info!("{capacity}");
-        if let Some(doubt) = doubt {
-            tracing::warn!("{doubt}");
-        }
-        for warning in hosts.warnings() {
+        for warning in doubt.into_iter().chain(hosts.warnings()) {
             tracing::warn!("{warning}");
         }
         if let Some(address) = control_address {
@@ -258,12 +251,7 @@ impl Start {
         let stop_edge = CancellationToken::new();
         let stop_admin = CancellationToken::new();
         let control = tokio::spawn(control.serve(control_state, stop_edge.clone()));
-        // Beside all else: the file may hang.
-        tokio::spawn(async move {
-            if let Err(error) = audit.check().await {
-                tracing::error!("{error}");
-            }
-        });
+        tokio::spawn(check_audit(audit));
         let admin = tokio::spawn(admin::serve(
             admin_socket,
             admin_state,
@@ -311,6 +299,22 @@ fn open_socket(
         }
     }
     lock.ok()
+}
+
+/// A state folder that is not locked is an error where something is kept in it; otherwise only the control socket is
+/// missing.
+fn lock_state(settings: &Settings) -> Result<Result<Arc<Mutex<FolderLock>>, StateError>, Failure> {
+    match state::lock(&settings.state_dir) {
+        Err(error) if settings.keeps_state() => Err(Failure::failed(error)),
+        lock => Ok(lock),
+    }
+}
+
+/// Runs beside all else, because the file may hang.
+async fn check_audit(audit: Arc<Audit>) {
+    if let Err(error) = audit.check().await {
+        tracing::error!("{error}");
+    }
 }
 
 fn cannot_listen(error: EdgeError) -> Failure {

@@ -13,6 +13,7 @@ pub(super) fn explain(path: &Path, error: &FileError) -> String {
             format!("{error}: put it there, or correct the path; it is picked up as soon as it appears")
         }
         FileError::Directory => format!("{error}: name the files in it, as in DIR/*.pem"),
+        FileError::Late { .. } => format!("{error}: check the file system or network mount that it is on"),
         FileError::NotRegular(_) => format!("{error}: name a regular file"),
         FileError::TooLarge { .. } => {
             format!("{error}: name a file of public keys, which is never that large")
