@@ -3,6 +3,11 @@
 //! No limits, no routing beyond the path, no conditions, no metrics, no reload, no drain. What the service costs
 //! beyond this is what it adds.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the files that its script made"
+)]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;

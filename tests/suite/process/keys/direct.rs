@@ -137,11 +137,8 @@ fn a_store_without_the_ledger_is_not_made() {
 fn name_of(issuer: &str) -> String {
     let readable = issuer.trim_start_matches("https://");
     let slug = readable.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let unique: String = Sha256::digest(issuer)[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{slug}-{unique}")
+    let unique = format!("{:x}", Sha256::digest(issuer));
+    format!("{slug}-{}", &unique[..16])
 }
 
 #[test]
