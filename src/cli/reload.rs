@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::flags::Asked;
 use super::logging::Level;
 use crate::clock::Clock;
-use crate::config::{self, Problems, Settings};
+use crate::config::{self, Settings};
 use crate::display;
 use crate::edge::Hosts;
 use crate::fs::{self, Blocking, FileError};
@@ -36,25 +36,25 @@ pub(super) struct Reloader {
 
 impl Reloader {
     /// Reads the configuration once more; `None` where there is no file. May hang; safe to drop half-way.
-    pub(super) async fn read(&self) -> Option<Result<Settings, Problems>> {
+    pub(super) async fn read(&self) -> Option<Result<Settings, String>> {
         self.asked.file.as_ref()?;
         let asked = self.asked.clone();
-        tokio::task::spawn_blocking(move || asked.load()).await.ok()
+        let load = move || asked.load().map_err(|problems| problems.in_one_line());
+        let read = tokio::task::spawn_blocking(load).await;
+        Some(read.map_err(|panic| panic.to_string()).flatten())
     }
 
     /// Takes over what was read. A configuration that is invalid, or needs a restart, is refused as a whole.
-    pub(super) async fn take_over(&mut self, why: &str, read: Option<Result<Settings, Problems>>) {
+    pub(super) async fn take_over(&mut self, why: &str, read: Option<Result<Settings, String>>) {
         let Some(file) = self.asked.file.as_deref().map(display::path) else {
             tracing::info!("{why}: there is no configuration file to read again");
             return;
         };
-        // Without an answer it panicked, which is logged.
         let Some(read) = read else { return };
         let new = match read {
             Ok(new) => new,
             Err(problems) => {
                 self.metrics.config_refused();
-                let problems = problems.in_one_line();
                 tracing::error!(config = %file, "{why}: the new configuration is refused, the old one stays: {problems}");
                 return;
             }

@@ -181,7 +181,7 @@ async fn a_log_that_nobody_reads_stops_nothing_and_what_was_dropped_is_told_once
     assert!(told[0]["message"].as_str().unwrap().contains("were dropped"));
     let audits = lines.iter().filter(|line| line["target"] == "audit").count();
     assert_eq!(audits, 3);
-    assert_eq!(lines.last().unwrap()["message"], "ended");
+    assert!(lines.iter().any(|line| line["message"] == "ended"), "to the end");
 }
 
 #[tokio::test]
