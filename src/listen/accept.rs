@@ -107,7 +107,11 @@ impl<H> Acceptor<'_, H> {
     where
         H: Handler<S::Stream>,
     {
-        debug!(peer = ?peer, listener = self.listener, "accepted");
+        debug!(
+            peer = peer.map(tracing::field::display),
+            listener = self.listener,
+            "accepted"
+        );
         let place = match self.table.try_place(peer) {
             Err(Refusal::Full) => {
                 self.handler.refused(RefusedConnection::Limit);
@@ -125,7 +129,8 @@ impl<H> Acceptor<'_, H> {
             self.handler.refused(RefusedConnection::AddressLimit);
             if self.crowd.due().is_some() {
                 warn!(
-                    peer = ?peer, listener = self.listener,
+                    peer = peer.map(tracing::field::display),
+                    listener = self.listener,
                     "a connection was closed: its address has as many as limits.connectionsPerAddress allows"
                 );
             }

@@ -192,8 +192,10 @@ fn an_overlay_with_another_namespace_moves_all_but_what_must_stay_in_default() {
         }
         assert!(!what.contains("oidc-issuer-endpoints"), "{what} would be moved");
     }
-    let patch = "patches:\n  - target: {kind: RoleBinding}\n    patch: '[{op: replace, path: /subjects/0/namespace, value: \
-                 elsewhere}]'";
+    let patch = concat!(
+        "patches:\n  - target: {kind: RoleBinding}\n    patch: '[{\"op\": \"replace\", ",
+        "\"path\": \"/subjects/0/namespace\", \"value\": \"elsewhere\"}]'"
+    );
     let readme = include_str!("../../../deploy/kubernetes/README.md").replace("NAME", "elsewhere");
     for line in patch.lines() {
         assert!(readme.contains(line.trim()), "the README advises {line}");
