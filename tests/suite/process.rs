@@ -4,6 +4,7 @@ mod advice;
 mod commands;
 mod completions;
 mod confirmation;
+mod credentials;
 mod help;
 mod keys;
 mod kill;
