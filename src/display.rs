@@ -56,7 +56,7 @@ pub fn path(path: &Path) -> String {
     shown
 }
 
-/// The same value with each of its texts as [`line`] shows it.
+/// The same value with each of its texts as [`line()`] shows it.
 pub fn all_lines<T: Serialize + DeserializeOwned>(value: &T) -> serde_json::Result<T> {
     let mut value = serde_json::to_value(value)?;
     escape_texts(&mut value);

@@ -5,7 +5,7 @@
 //! its buffer never grows: a vector that grows leaves copies of secrets behind. clippy's `disallowed-methods` keeps other
 //! ways to read out of the code.
 //!
-//! A network mount that hangs can hold a thread for good. [`Blocking`] bounds that for tasks, [`read_soon`] for
+//! A network mount that hangs can hold a thread for good. `Blocking` bounds that for tasks, `read_soon` for
 //! commands.
 
 mod blocking;

@@ -12,7 +12,7 @@
 //! | [`publication`] | key set → the bytes and headers of both documents (pure) |
 //! | [`catalog`] | request path → publication; readers never lock |
 //! | [`clock`], [`fs`], [`metrics`] | the one wall clock; bounded reads of files; the counters that every room above increments |
-//! | [`listen`] | sockets, the accept loop, places for connections |
+//! | `listen` | sockets, the accept loop, places for connections |
 //! | [`source`], [`store`] | adapters that read listings, and that keep ledgers |
 //! | [`issuer`] | one issuer's task: owns its state and ties the above together |
 //! | [`edge`] | HTTPS, TLS material, limits, router: all that faces the internet |
