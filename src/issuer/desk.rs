@@ -60,7 +60,7 @@ pub struct Answer {
 #[non_exhaustive]
 pub enum AskError {
     /// No such issuer.
-    #[error("no issuer {asked:?} is configured here; there is: {}", known.join(", "))]
+    #[error("no issuer {asked:?} is configured here; {}", there_is(known))]
     UnknownIssuer {
         /// What was asked for.
         asked: String,
@@ -92,6 +92,14 @@ pub enum AskError {
         /// Place, cause, remedy.
         reason: String,
     },
+}
+
+fn there_is(known: &[String]) -> String {
+    if known.is_empty() {
+        return "there is none: name its configuration with --config, or the store that has its ledger with --store"
+            .to_owned();
+    }
+    format!("there is: {}", known.join(", "))
 }
 
 fn which(known: &[String]) -> String {

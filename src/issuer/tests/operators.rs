@@ -70,6 +70,21 @@ async fn the_only_issuer_need_not_be_named_and_an_unknown_one_is_told_which_ther
     assert_eq!(desk.issuer(None).as_deref(), Ok(B));
 }
 
+#[test]
+fn who_names_an_unknown_issuer_is_told_which_there_are_or_that_there_is_none() {
+    let told = |known: &[&str]| {
+        let known = known.iter().map(|&issuer| issuer.to_owned()).collect();
+        let asked = "https://elsewhere.example".to_owned();
+        AskError::UnknownIssuer { asked, known }.to_string()
+    };
+    assert!(
+        told(&[A, B]).ends_with(&format!("; there is: {A}, {B}")),
+        "{}",
+        told(&[A, B])
+    );
+    assert!(told(&[]).contains("; there is none: name"), "{}", told(&[]));
+}
+
 #[tokio::test]
 async fn commands_reach_an_issuer_after_a_reload_and_after_a_panic() {
     let house = House::new();
