@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -48,11 +49,16 @@ fn connect_socket(path: &Path, within: Duration) -> io::Result<UnixStream> {
 }
 
 fn no_socket(path: &Path, error: &io::Error) -> anyhow::Error {
+    let is_socket = path.metadata().map_or(true, |file| file.file_type().is_socket());
     let path = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => anyhow!(
             "there is no {path}: no service runs with this state folder. Name that of the running one with --state-dir, \
              its configuration with --config, or its control listener with --control; while none runs, add --store"
+        ),
+        io::ErrorKind::ConnectionRefused if !is_socket => anyhow!(
+            "{path} is no socket, so no service can be reached by it. Move it away: a service that runs makes its socket \
+             again; while none runs, add --store"
         ),
         io::ErrorKind::ConnectionRefused => anyhow!(
             "nobody listens on {path}: the service that made it was killed. Start it again, or add --store"
@@ -260,6 +266,23 @@ mod tests {
             told.contains("takes no connections: the service") && told.contains("/livez"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn what_is_no_socket_is_not_taken_for_that_of_a_killed_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |path: &Path| {
+            let error = connect_socket(path, CONNECTS_WITHIN).unwrap_err();
+            no_socket(path, &error).to_string()
+        };
+        let [file, inside, killed] = ["file", "folder", "killed"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "").unwrap();
+        std::fs::create_dir(&inside).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&killed).unwrap());
+        for path in [file, inside] {
+            assert!(told(&path).contains("is no socket"), "{}", told(&path));
+        }
+        assert!(told(&killed).contains("nobody listens"), "{}", told(&killed));
     }
 
     #[test]
