@@ -88,8 +88,13 @@ fn run(cli: Cli, taken: Option<anyhow::Result<(Runtime, signals::Signals)>>) -> 
             output::complain(format_args!("warning: {warning}"));
         }
     }
-    if !is_logged && !matches!(cli.command, Command::Keys(_)) {
-        logging::start_if_asked(&cli.logging)?;
+    flags::refuse_unreadable_variables()?;
+    match cli.command {
+        // With the configuration.
+        Command::Serve(_) => {}
+        // Where it does the work of the service itself.
+        Command::Keys(_) => drop(logging::asked_level(&cli.logging)?),
+        _ => logging::start_if_asked(&cli.logging)?,
     }
     match cli.command {
         Command::Serve(args) => serve::run(args, cli.logging, taken, odd),

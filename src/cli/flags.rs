@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::logging::LoggingArgs;
 use super::state;
-use crate::config::{self, Overlay, Problems, Said, Settings};
+use crate::config::{self, Overlay, Problem, Problems, Said, Settings};
 
 /// Which configuration is meant. Each flag has a variable, named in brackets; the flag wins over the variable,
 /// the variable over the file.
@@ -215,6 +215,25 @@ pub(super) fn odd_variables() -> Vec<String> {
     let mut odd: Vec<_> = names.filter_map(|name| config::unknown_variable(&name)).collect();
     odd.sort();
     odd
+}
+
+/// Refuses variables of ours whose value is not UTF-8: they would count as not set.
+pub(super) fn refuse_unreadable_variables() -> Result<(), Problems> {
+    let unreadable = std::env::vars_os().filter(|(_, value)| value.to_str().is_none());
+    let mut list: Vec<_> = unreadable
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with(config::PREFIX) && config::unknown_variable(name).is_none())
+        .map(|place| Problem {
+            place,
+            line: None,
+            message: "its value is not UTF-8: write it in UTF-8".to_owned(),
+        })
+        .collect();
+    if list.is_empty() {
+        return Ok(());
+    }
+    list.sort_by(|a, b| a.place.cmp(&b.place));
+    Err(Problems { file: None, list })
 }
 
 /// Quotes a word for a POSIX shell where it needs it.

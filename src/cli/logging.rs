@@ -118,15 +118,19 @@ pub(super) fn start(logging: &Logging) -> Level {
 
 /// For commands that log only where they are told to.
 pub(super) fn start_if_asked(asked: &LoggingArgs) -> Result<(), Failure> {
-    if let Some(level) = &asked.log_level {
-        let level =
-            config::level(level).map_err(|message| Failure::usage(anyhow!("--log-level: {message}")))?;
+    if let Some(level) = asked_level(asked)? {
         start(&Logging {
             level,
             format: LogFormat::Auto,
         });
     }
     Ok(())
+}
+
+/// The level that the flag names.
+pub(super) fn asked_level(asked: &LoggingArgs) -> Result<Option<String>, Failure> {
+    let level = asked.log_level.as_deref().map(config::level).transpose();
+    level.map_err(|message| Failure::usage(anyhow!("--log-level: {message}")))
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {

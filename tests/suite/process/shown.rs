@@ -194,6 +194,66 @@ fn every_command_warns_of_a_variable_that_means_nothing_and_names_the_nearest() 
     }
 }
 
+/// It would count as not set: the configuration that it names as if there were none.
+#[test]
+fn every_command_refuses_a_variable_whose_value_is_not_utf_8() {
+    let folder = Folder::new();
+    let keys = folder.write("sa.pub", &key(0));
+    for arguments in [
+        &["serve"][..],
+        &["token"],
+        &["inspect", &keys],
+        &["keys", "list"],
+        &["config", "check"],
+        &["health"],
+    ] {
+        for name in [
+            "OIDC_ISSUER_CONFIG",
+            "OIDC_ISSUER_STATE_DIR",
+            "OIDC_ISSUER_LOG_LEVEL",
+        ] {
+            let output = binary()
+                .args(arguments)
+                .env(name, OsStr::from_bytes(b"/a\xff"))
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{arguments:?}: {told}");
+            assert!(
+                told.contains(&format!("{name}: its value is not UTF-8")),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_command_refuses_a_log_level_that_is_none() {
+    let folder = Folder::new();
+    let keys = folder.write("sa.pub", &key(0));
+    for arguments in [
+        &["serve"][..],
+        &["token"],
+        &["inspect", &keys],
+        &["keys", "list"],
+        &["config", "check"],
+        &["health"],
+    ] {
+        let state = folder.path("state");
+        let output = binary()
+            .env("OIDC_ISSUER_STATE_DIR", state)
+            .args(["--log-level", "loud"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {told}");
+        assert!(told.contains("--log-level: `loud` is no level"), "{told}");
+    }
+}
+
 #[path = "../../../build/commit.rs"]
 mod commit;
 
