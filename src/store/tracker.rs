@@ -74,6 +74,10 @@ impl Tracker {
     /// How often the store is read from now on: as often as the sources, and at least every ten seconds.
     pub(super) fn every(&mut self, refresh: Duration) {
         self.refresh = refresh.min(LONGEST);
+        // What was read before this was known must not wait for the longest time.
+        if let Some(checked) = self.checked {
+            self.next_read = self.next_read.min(checked + self.refresh);
+        }
     }
 
     /// What to do now. `mine` has all that was read in it.
@@ -237,6 +241,15 @@ mod tests {
         assert!(matches!(tracker.next(&ledger(&["a"]), now + secs(5)), Step::Read));
         tracker.unchanged(now + secs(5));
         assert!(rests(&tracker.next(&ledger(&["a"]), now + secs(5))) >= secs(4));
+    }
+
+    #[tokio::test]
+    async fn a_read_before_the_refresh_was_known_does_not_put_off_the_next_one() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.is_stored(seen(&["a"], 1), now);
+        tracker.every(secs(2));
+        assert!(rests(&tracker.next(&ledger(&["a"]), now)) <= secs(2));
     }
 
     #[tokio::test]
