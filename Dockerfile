@@ -9,6 +9,12 @@ FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 
+# The memory allocator is built with make: the base image has it, a slimmer one gets it here.
+RUN command -v make >/dev/null \
+ || { apt-get -o APT::Sandbox::User=root update \
+ && apt-get -o APT::Sandbox::User=root install -y --no-install-recommends make \
+ && rm -rf /var/lib/apt/lists/*; }
+
 # The dependencies, under an empty crate: this layer is built again only when they change.
 # `--target` keeps RUSTFLAGS away from build scripts and macros, which cannot be static.
 COPY Cargo.toml Cargo.lock build.rs ./
