@@ -9,7 +9,8 @@ FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 
-# The memory allocator is built with make: the base image has it, a slimmer one gets it here.
+# The memory allocator is built with make: the base image has it, a slimmer one gets it here (any version will do).
+# hadolint ignore=DL3008
 RUN command -v make >/dev/null \
  || { apt-get -o APT::Sandbox::User=root update \
  && apt-get -o APT::Sandbox::User=root install -y --no-install-recommends make \
