@@ -12,6 +12,7 @@ mod endpoint_faults;
 mod endpoints;
 mod exchanges;
 mod files;
+mod foreseen;
 mod reads;
 mod replicas;
 mod server;
