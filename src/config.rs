@@ -165,6 +165,9 @@ pub const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"]
 /// The level that is logged where nothing says otherwise.
 pub const DEFAULT_LEVEL: &str = "info";
 
+/// The most issuers that one service takes: what is promised of memory and time is measured with so many.
+const MAX_ISSUERS: usize = 100_000;
+
 /// Reads a configuration file, lays `overlay` over it, and validates the whole.
 ///
 /// `state_dir` is used where neither says one.
@@ -175,6 +178,8 @@ pub fn load(file: Option<&Path>, overlay: &Overlay, state_dir: &Path) -> Result<
     let name = file.display().to_string();
     let bytes = read_bytes(file).map_err(|message| Problems::of_file(&name, None, message))?;
     let tree = tree::parse(&bytes).map_err(|error| Problems::of_file(&name, error.line, error.message))?;
+    // They may be large, and so may what is made of the tree.
+    drop(bytes);
     let folder = file.parent().unwrap_or(Path::new(""));
     read(Some(&name), tree, folder, overlay, state_dir)
 }
@@ -253,7 +258,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
         file: folder,
         state: state_dir.as_deref().unwrap_or(default_state),
     };
-    let issuers = read_issuers(&root, folders);
+    let issuers = read_issuers(&root, folders, MAX_ISSUERS);
     let store = store::read(&root, folders);
     let listeners = listeners::read(&root, folders);
     let admin = listeners::admin(&root, listeners.as_deref().unwrap_or_default());
@@ -276,7 +281,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
     })
 }
 
-fn read_issuers(root: &Mapping<'_>, folders: Folders<'_>) -> Option<Vec<IssuerSettings>> {
+fn read_issuers(root: &Mapping<'_>, folders: Folders<'_>, most: usize) -> Option<Vec<IssuerSettings>> {
     const WHAT: &str = "a configuration without an issuer serves nothing: write `issuers:` and under it `- issuer: https://…` with its `sources`";
     let Some(field) = root.get("issuers") else {
         root.missing("issuers", WHAT);
@@ -288,6 +293,14 @@ fn read_issuers(root: &Mapping<'_>, folders: Folders<'_>) -> Option<Vec<IssuerSe
     let entries = field.list().given()?;
     if entries.is_empty() {
         return field.refuse(format!("is empty: {WHAT}")).given();
+    }
+    if entries.len() > most {
+        let count = entries.len();
+        let message = format!(
+            "lists {count} issuers, but one service takes at most {most}: divide them among several services, each with \
+             a state folder of its own"
+        );
+        return field.refuse(message).given();
     }
     let read: Vec<_> = entries
         .iter()

@@ -25,7 +25,7 @@ pub use desk::{Answer, AskError, Desk};
 pub use owners::KeyOwners;
 pub use reminders::Reminders;
 pub use shared::{Published, Shared};
-pub use supervisor::Issuers;
+pub use supervisor::{Applied, Issuers};
 
 /// An issuer as configured and validated.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
-use zeroize::Zeroizing;
 
 use super::flags::Asked;
 use super::logging::Level;
@@ -15,7 +15,7 @@ use crate::config::{self, Settings};
 use crate::display;
 use crate::edge::Hosts;
 use crate::fs::{self, Blocking, FileError};
-use crate::issuer::Issuers;
+use crate::issuer::{Applied, Issuers};
 use crate::metrics::Metrics;
 
 /// Where the folder has no events (a network file system), the file is looked at this often.
@@ -23,9 +23,13 @@ const POLL: Duration = Duration::from_secs(10);
 /// An editor or an atomic swap makes several events of one change.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// SHA-256.
+type Digest = [u8; 32];
+
 /// What a reload changes, and what it must not.
 pub(super) struct Reloader {
     pub(super) asked: Asked,
+    /// Without the issuers: those that run have their settings, and a second copy of many would take much memory.
     pub(super) settings: Settings,
     pub(super) issuers: Issuers,
     pub(super) metrics: Metrics,
@@ -51,7 +55,7 @@ impl Reloader {
             return;
         };
         let Some(read) = read else { return };
-        let new = match read {
+        let mut new = match read {
             Ok(new) => new,
             Err(problems) => {
                 self.metrics.config_refused();
@@ -69,11 +73,6 @@ impl Reloader {
             );
             return;
         }
-        if new == self.settings {
-            tracing::info!(config = %file, "{why}: the configuration says what it said before");
-        } else {
-            tracing::info!(config = %file, "{why}: the new configuration is taken over");
-        }
         self.hosts.expect(new.hosts());
         for warning in new.warnings().into_iter().chain(self.hosts.warnings()) {
             tracing::warn!(config = %file, "{warning}");
@@ -82,7 +81,20 @@ impl Reloader {
             self.level.set(&new.logging.level);
         }
         self.metrics.show_issuers(new.issuer_rows);
-        self.issuers.apply(new.issuers.clone()).await;
+        let applied = self.issuers.apply(std::mem::take(&mut new.issuers)).await;
+        if applied == Applied::default() && new == self.settings {
+            tracing::info!(config = %file, "{why}: the configuration says what it said before");
+        } else {
+            let Applied {
+                added,
+                changed,
+                dropped,
+            } = applied;
+            tracing::info!(
+                config = %file, added, changed, dropped,
+                "{why}: the new configuration is taken over ({added} issuers added, {changed} changed, {dropped} withdrawn)"
+            );
+        }
         self.settings = new;
         self.metrics.config_reloaded(self.clock.now());
     }
@@ -92,8 +104,9 @@ impl Reloader {
 /// as mounted `ConfigMap`s are.
 pub(super) struct Watch {
     file: Option<PathBuf>,
-    seen: Option<Zeroizing<Vec<u8>>>,
-    reading: Blocking<Result<Zeroizing<Vec<u8>>, FileError>>,
+    /// Of the content: it may be large.
+    seen: Option<Digest>,
+    reading: Blocking<Result<Digest, FileError>>,
     events: mpsc::Receiver<()>,
     // Ends the watch when it is dropped.
     _watcher: Option<notify::RecommendedWatcher>,
@@ -103,8 +116,8 @@ impl Watch {
     pub(super) fn new(file: Option<PathBuf>) -> Self {
         let (told, events) = mpsc::channel(1);
         let seen = file
-            .as_deref()
-            .and_then(|file| fs::read_soon(file, config::MAX_BYTES).ok());
+            .clone()
+            .and_then(|file| fs::soon(move || digest(&file)).flatten().ok());
         let watcher = file.as_deref().and_then(|file| watch_folder(file, told));
         Self {
             file,
@@ -128,16 +141,19 @@ impl Watch {
             }
             // A file that is gone, or half replaced, will be there again.
             let file = file.clone();
-            let read = move || fs::read(&file, config::MAX_BYTES);
-            let Ok(Ok(content)) = self.reading.run(fs::TIMEOUT, read).await else {
+            let Ok(Ok(content)) = self.reading.run(fs::TIMEOUT, move || digest(&file)).await else {
                 continue;
             };
-            if self.seen.as_ref() != Some(&content) {
-                self.seen = Some(content);
+            if self.seen.replace(content) != Some(content) {
                 return;
             }
         }
     }
+}
+
+/// SHA-256 of a file.
+fn digest(file: &Path) -> Result<Digest, FileError> {
+    Ok(Sha256::digest(fs::read(file, config::MAX_BYTES)?).into())
 }
 
 fn watch_folder(file: &Path, told: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {

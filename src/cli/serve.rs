@@ -185,7 +185,7 @@ impl Start {
         } = self;
         // Before the file is read: a change in between is then a change.
         let watch = Watch::new(asked.file.clone());
-        let settings = asked.load().inspect_err(|_| {
+        let mut settings = asked.load().inspect_err(|_| {
             for warning in &odd {
                 output::complain(format_args!("warning: {warning}"));
             }
@@ -222,7 +222,9 @@ impl Start {
             reminders: Reminders::default(),
             owners: KeyOwners::default(),
         };
-        let issuers = Issuers::start(shared, settings.issuers.clone());
+        announce(&asked, &odd, &settings, &addresses, &admin_socket);
+        // From here on they are the settings of those that run.
+        let issuers = Issuers::start(shared, std::mem::take(&mut settings.issuers));
         metrics.config_loaded(clock.now());
         let readiness = Arc::new(Readiness::new());
         let admin_state = AdminState {
@@ -231,7 +233,6 @@ impl Start {
             published: issuers.published(),
             started,
         };
-        announce(&asked, &odd, &settings, &addresses, &admin_socket);
         tracing::info!("{capacity}");
         for warning in doubt.into_iter().chain(hosts.warnings()) {
             tracing::warn!("{warning}");

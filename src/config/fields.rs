@@ -229,20 +229,20 @@ impl<'a> Mapping<'a> {
     }
 
     fn report_unknown(&self) {
-        for (index, (name, node)) in self.entries.iter().enumerate() {
-            let place = self.place_of(name, node);
-            if !self.table.fields.contains(&name.as_str()) {
+        // No more than there are fields, however long the mapping is.
+        let mut earlier = Vec::new();
+        for (name, node) in self.entries {
+            let name = name.as_str();
+            let message = if !self.table.fields.contains(&name) {
                 let known = not_in_this_release(self.table.path, name);
-                let message = known.map_or_else(|| schema::unknown_field(name, self.table), str::to_owned);
-                self.report.add(&place, message);
-            } else if self
-                .entries
-                .iter()
-                .take(index)
-                .any(|(earlier, _)| earlier == name)
-            {
-                self.report.add(&place, "is given twice: keep one");
-            }
+                known.map_or_else(|| schema::unknown_field(name, self.table), str::to_owned)
+            } else if earlier.contains(&name) {
+                "is given twice: keep one".to_owned()
+            } else {
+                earlier.push(name);
+                continue;
+            };
+            self.report.add(&self.place_of(name, node), message);
         }
     }
 

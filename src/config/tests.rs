@@ -400,10 +400,53 @@ fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
     crate::fs::fake::fifo(&file);
     assert!(load(&file).contains("a FIFO, not a regular file"));
     std::fs::remove_file(&file).unwrap();
-    std::fs::write(&file, vec![b' '; 1024 * 1024 + 1]).unwrap();
-    assert!(load(&file).contains("larger than 1024 KiB"));
     std::fs::write(&file, "").unwrap();
     assert!(load(&file).contains("is empty"));
+    // Sparse: it takes no room.
+    let sparse = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    sparse.set_len((64 << 20) + 1).unwrap();
+    assert!(load(&file).contains("larger than 64 MiB"));
+}
+
+#[test]
+fn more_issuers_than_one_service_takes_are_refused_with_both_numbers() {
+    let file = |count: usize| format!("issuers: [{}]\n", vec!["{}"; count].join(","));
+    assert_refused(
+        &file(MAX_ISSUERS + 1),
+        "issuers",
+        "lists 100001 issuers, but one service takes at most 100000",
+    );
+}
+
+#[test]
+fn as_many_issuers_as_one_service_takes_are_read_with_room_for_their_keys_and_values() {
+    let issuer = |number: usize| {
+        format!(
+            "- issuer: https://a.example/{number}\n  sources: [{{files: {{paths: [/keys/{number}.pem]}}}}]\n"
+        )
+    };
+    let text = (0..3).fold("issuers:\n".to_owned(), |text, number| text + &issuer(number));
+    let tree = tree::parse(text.as_bytes()).unwrap();
+    let taken = |most: usize| {
+        let report = Report::default();
+        let root = Field::root(&tree, &report)
+            .mapping(&schema::ROOT)
+            .given()
+            .unwrap();
+        let here = Path::new("/");
+        let folders = Folders {
+            file: here,
+            state: here,
+        };
+        let issuers = read_issuers(&root, folders, most);
+        drop(root);
+        (
+            issuers.map(|issuers| issuers.len()),
+            report.finish(None, ()).is_ok(),
+        )
+    };
+    assert_eq!(taken(3), (Some(3), true));
+    assert_eq!(taken(2), (None, false));
 }
 
 mod arbitrary {

@@ -3,10 +3,17 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{DuplicateKeyPolicy, Error, NonFiniteFloatPolicy, Spanned};
 
-/// The largest configuration that is read: thousands of issuers fit, a wrong file does not.
-pub(crate) const MAX_BYTES: usize = 1024 * 1024;
+/// The largest configuration that is read, in bytes: a hundred thousand issuers fit, a wrong file does not.
+pub(crate) const MAX_BYTES: usize = 64 << 20;
+
+/// The most nodes of a document: its keys, values, lists and mappings. What an alias stands for counts each time.
+const MAX_NODES: usize = 5_000_000;
+
+/// The deepest nesting of lists and mappings.
+const MAX_DEPTH: usize = 32;
 
 /// A YAML node and where it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,13 +78,18 @@ pub(super) struct Unreadable {
 /// What is said of a file above [`MAX_BYTES`].
 pub(super) fn too_large() -> String {
     format!(
-        "is larger than {} KiB: is it a configuration at all?",
-        MAX_BYTES / 1024
+        "is larger than {} MiB, the most that a configuration may have: is it the right file? If so, divide its issuers \
+         among several services",
+        MAX_BYTES >> 20
     )
 }
 
 /// Parses one YAML document.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, Unreadable> {
+    parse_within(bytes, MAX_NODES)
+}
+
+fn parse_within(bytes: &[u8], max_nodes: usize) -> Result<Node, Unreadable> {
     let refuse = |line, message: String| Err(Unreadable { line, message });
     if bytes.len() > MAX_BYTES {
         return refuse(None, too_large());
@@ -105,31 +117,63 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, Unreadable> {
         strict_booleans: true,
         with_snippet: false,
         emit_comments: false,
-        budget: serde_saphyr::budget! { max_depth: 32, max_nodes: 100_000 },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000, max_replay_stack_depth: 8 },
+        // Nodes are what is bounded, by whatever they came about: all other limits lie above what so many can need.
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_nodes: max_nodes,
+            max_events: 4 * max_nodes,
+            max_aliases: max_nodes,
+            max_anchors: max_nodes,
+            max_merge_keys: max_nodes,
+            enforce_alias_anchor_ratio: false
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 4 * max_nodes,
+            max_replay_stack_depth: MAX_DEPTH
+        },
     };
     serde_saphyr::from_str_with_options::<Node>(text, options).or_else(|error| {
         let line = error
             .location()
             .map(|location| location.line())
             .filter(|line| *line > 0);
-        refuse(line, explain(text, line, &error))
+        refuse(line, explain(text, line, &error, max_nodes))
     })
 }
 
 /// The parser's message, and what a person usually did where that is known.
-fn explain(text: &str, line: Option<u64>, error: &serde_saphyr::Error) -> String {
+fn explain(text: &str, line: Option<u64>, error: &serde_saphyr::Error, max_nodes: usize) -> String {
     let starts_with_tab = line
         .and_then(|line| text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?))
         .is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
     if starts_with_tab {
         return "is indented with a tab: YAML wants spaces".to_owned();
     }
-    if matches!(
-        error.without_snippet(),
-        serde_saphyr::Error::MultipleDocuments { .. }
-    ) {
-        return "holds several YAML documents, with `---` between them: keep one".to_owned();
+    let cause = match error.without_snippet() {
+        Error::AliasError { error, .. } => error.without_snippet(),
+        cause => cause,
+    };
+    match cause {
+        Error::MultipleDocuments { .. } => {
+            return "holds several YAML documents, with `---` between them: keep one".to_owned();
+        }
+        Error::Budget {
+            breach: BudgetBreach::Depth { .. },
+            ..
+        } => {
+            return format!(
+                "nests lists and mappings more than {MAX_DEPTH} deep: is it a configuration at all?"
+            );
+        }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            return format!(
+                "holds more than {max_nodes} keys and values up to here, the most that a configuration may have (what an \
+                 alias stands for counts each time): divide its issuers among several services"
+            );
+        }
+        _ => {}
     }
     let message = error.render();
     let message = message.lines().next().unwrap_or("cannot be parsed");
@@ -294,20 +338,63 @@ mod tests {
     }
 
     #[test]
-    fn huge_files_and_alias_bombs_are_refused() {
+    fn huge_files_and_deep_ones_are_refused() {
+        let huge = refused(&vec![b' '; MAX_BYTES + 1]).1;
+        assert!(huge.contains("larger than 64 MiB"), "{huge}");
+        for deep in [
+            "[".repeat(40) + &"]".repeat(40),
+            "- ".repeat(10_000),
+            "{a: ".repeat(40) + &"}".repeat(40),
+        ] {
+            let (_, message) = refused(deep.as_bytes());
+            assert!(message.contains("more than 32 deep"), "{message}");
+        }
         assert!(
-            refused(&vec![b' '; MAX_BYTES + 1])
+            refused("[".repeat(10_000).as_bytes())
                 .1
-                .contains("larger than 1024 KiB")
+                .starts_with("is not valid YAML")
         );
+    }
+
+    #[test]
+    fn the_number_of_nodes_is_bounded_in_our_words_and_nothing_else_is_met_before_it() {
+        // The mapping, its key and the list are nodes too.
+        let of = |entries: usize| format!("a: [{}]\n", vec!["x"; entries].join(","));
+        assert!(parse_within(of(997).as_bytes(), 1000).is_ok());
+        let told = parse_within(of(998).as_bytes(), 1000).unwrap_err();
+        assert_eq!(told.line, Some(1));
+        assert!(
+            told.message
+                .starts_with("holds more than 1000 keys and values up to here"),
+            "{}",
+            told.message
+        );
+        // Many containers, anchors, aliases and merge keys, all of few nodes.
+        for many in [
+            format!("a: [{}]\n", vec!["[]"; 997].join(",")),
+            (0..400).fold(String::from("z: &z 1\n"), |text, n| text + &format!("k{n}: *z\n")),
+            (0..300).fold(String::new(), |text, n| text + &format!("k{n}: &a{n} 1\n")),
+            (0..140).fold(String::from("z: &z {b: 1}\n"), |text, n| {
+                text + &format!("k{n}: {{<<: *z}}\n")
+            }),
+        ] {
+            let parsed = parse_within(many.as_bytes(), 1000);
+            assert!(parsed.is_ok(), "{parsed:?}");
+        }
+    }
+
+    #[test]
+    fn an_alias_counts_as_often_as_it_is_used() {
         let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
         bomb.extend((1..9).map(|level| {
             let items = vec![format!("*a{}", level - 1); 10].join(", ");
             format!("a{level}: &a{level} [{items}]")
         }));
-        let bomb = bomb.join("\n");
-        assert!(refused(bomb.as_bytes()).1.starts_with("is not valid YAML"));
-        let deep = "[".repeat(10_000);
-        assert!(refused(deep.as_bytes()).1.starts_with("is not valid YAML"));
+        let told = parse_within(bomb.join("\n").as_bytes(), 10_000).unwrap_err();
+        assert!(
+            told.message.starts_with("holds more than 10000"),
+            "{}",
+            told.message
+        );
     }
 }

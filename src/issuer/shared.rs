@@ -1,6 +1,6 @@
 //! What the issuers of the process have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{KeyOwners, Reminders};
@@ -35,7 +35,7 @@ pub struct Shared {
 pub struct Published {
     /// Required issuers of the start that were never published yet. Those added by a reload never count, those
     /// that a reload drops leave.
-    pub waiting: Vec<IssuerUrl>,
+    pub waiting: BTreeSet<IssuerUrl>,
     /// Why, as far as it is known.
     pub reasons: BTreeMap<IssuerUrl, String>,
     /// Whether any issuer is published.
@@ -45,9 +45,15 @@ pub struct Published {
 impl Published {
     /// This issuer is not waited for any more; whether it was.
     pub(super) fn leaves(&mut self, issuer: &IssuerUrl) -> bool {
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting != issuer);
         self.reasons.remove(issuer);
+        self.waiting.remove(issuer)
+    }
+
+    /// No issuer but these is waited for any more; whether any was.
+    pub(super) fn leave_all_but(&mut self, required: &HashSet<&IssuerUrl>) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| required.contains(waiting));
+        self.reasons.retain(|waiting, _| required.contains(waiting));
         self.waiting.len() != before
     }
 

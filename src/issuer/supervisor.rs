@@ -1,6 +1,6 @@
 //! All issuers of the process: started, changed by a reload, stopped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,13 @@ use super::memory::Handover;
 use super::shared::{Published, Shared};
 use super::task::{Issuer, Parts};
 use crate::catalog::{Route, Slot};
+use crate::publication::IssuerUrl;
 
 /// How long a start and a reload wait for an issuer to publish what its ledger says: a little more than a store that hangs takes.
 const STARTS_WITHIN: Duration = Duration::from_millis(2500);
+
+/// So many changes are made in the catalog one by one; for more it is cheaper to make the catalog anew.
+const FEW: usize = 64;
 
 /// The issuers of the process, each with a task of its own: one issuer's trouble never touches another.
 #[derive(Debug)]
@@ -27,6 +31,17 @@ pub struct Issuers {
     running: Vec<Running>,
     published: watch::Sender<Published>,
     desk: Desk,
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Issuers that were not there before.
+    pub added: usize,
+    /// Issuers whose settings are others now.
+    pub changed: usize,
+    /// Issuers that are no longer there.
+    pub dropped: usize,
 }
 
 /// One issuer's task, and what outlives a change of its settings.
@@ -67,47 +82,41 @@ impl Issuers {
 
     /// Takes over a reloaded configuration. An issuer that is no longer there is withdrawn at once (404), and its
     /// ledger kept; one that comes back is published again from it; one whose sources changed keeps it; one that
-    /// did not change is not disturbed.
-    pub async fn apply(&mut self, settings: Vec<IssuerSettings>) {
-        let issuer = |settings: &IssuerSettings| settings.profile.issuer.clone();
-        let (mut kept, dropped): (HashMap<_, _>, HashMap<_, _>) = std::mem::take(&mut self.running)
+    /// did not change is not disturbed. Costs a comparison for each issuer, and for those that changed their change.
+    pub async fn apply(&mut self, settings: Vec<IssuerSettings>) -> Applied {
+        let before = std::mem::take(&mut self.running);
+        let wanted: HashSet<_> = settings.iter().map(|settings| &settings.profile.issuer).collect();
+        let (kept, dropped): (Vec<_>, Vec<_>) = before
             .into_iter()
-            .map(|running| (issuer(&running.settings), running))
-            .partition(|(url, _)| settings.iter().any(|settings| issuer(settings) == *url));
+            .partition(|running| wanted.contains(running.issuer()));
+        let mut applied = Applied {
+            dropped: dropped.len(),
+            ..Applied::default()
+        };
+        self.wait_for_no_others(&settings);
+        self.withdraw(&kept, dropped).await;
 
-        self.shared.catalog.replace(kept.values().map(Running::route));
-        self.desk
-            .replace(kept.values().map(|running| running.window.clone()));
-        for (url, running) in dropped {
-            running.stopped().await;
-            self.shared.stores.replica(url.as_str()).rests();
-            self.shared.metrics.issuer(url.as_str()).removed();
-            tracing::info!(
-                issuer = url.as_str(),
-                "an issuer was withdrawn; its ledger is kept"
-            );
-            self.published
-                .send_if_modified(|published| published.leaves(&url));
-        }
+        let mut kept: HashMap<_, _> = kept
+            .into_iter()
+            .map(|running| (running.issuer().clone(), running))
+            .collect();
+        let mut others = Vec::new();
         for settings in settings {
-            let running = match kept.remove(&issuer(&settings)) {
+            let url = settings.profile.issuer.clone();
+            let running = match kept.remove(&url) {
                 Some(running) if *running.settings == settings => running,
                 Some(running) => {
                     let (slot, handover) = (Arc::clone(&running.slot), running.handover.clone());
-                    if !settings.required {
-                        let url = issuer(&settings);
-                        self.published
-                            .send_if_modified(|published| published.leaves(&url));
-                    }
                     running.stopped().await;
-                    tracing::info!(
-                        issuer = settings.profile.issuer.as_str(),
-                        "the settings of an issuer changed"
-                    );
+                    tracing::info!(issuer = url.as_str(), "the settings of an issuer changed");
+                    applied.changed += 1;
+                    others.push(self.running.len());
                     self.run(Arc::new(settings), slot, handover)
                 }
                 None => {
-                    tracing::info!(issuer = settings.profile.issuer.as_str(), "an issuer was added");
+                    tracing::info!(issuer = url.as_str(), "an issuer was added");
+                    applied.added += 1;
+                    others.push(self.running.len());
                     self.run(Arc::new(settings), Arc::default(), Handover::default())
                 }
             };
@@ -115,7 +124,56 @@ impl Issuers {
         }
         // All of them at once: a store that does not answer must not hold up a reload once for each issuer.
         self.started().await;
-        self.serve();
+        if others.len() <= FEW {
+            for running in others.into_iter().filter_map(|index| self.running.get(index)) {
+                self.shared.catalog.upsert(running.route());
+            }
+            self.take_commands();
+        } else {
+            self.serve();
+        }
+        applied
+    }
+
+    /// Issuers of the start that are no longer required, or no longer there, are not waited for.
+    fn wait_for_no_others(&self, settings: &[IssuerSettings]) {
+        let required: HashSet<_> = settings
+            .iter()
+            .filter(|settings| settings.required)
+            .map(|settings| &settings.profile.issuer)
+            .collect();
+        self.published
+            .send_if_modified(|published| published.leave_all_but(&required));
+    }
+
+    /// Ends those that were dropped: 404 from now on.
+    async fn withdraw(&self, kept: &[Running], dropped: Vec<Running>) {
+        let catalog = &self.shared.catalog;
+        if dropped.len() <= FEW {
+            for running in &dropped {
+                catalog.remove(running.issuer());
+            }
+        } else {
+            catalog.replace(kept.iter().map(Running::route));
+        }
+        if !dropped.is_empty() {
+            self.desk
+                .replace(kept.iter().map(|running| running.window.clone()));
+        }
+        // All of them at once: each may wait for a disk.
+        for running in &dropped {
+            running.stop.cancel();
+        }
+        for running in dropped {
+            let url = running.issuer().clone();
+            running.stopped().await;
+            self.shared.stores.replica(url.as_str()).rests();
+            self.shared.metrics.issuer(url.as_str()).removed();
+            tracing::info!(
+                issuer = url.as_str(),
+                "an issuer was withdrawn; its ledger is kept"
+            );
+        }
     }
 
     /// Waits until what each ledger says is published, a little longer than a store that hangs takes: who was let in
@@ -147,6 +205,9 @@ impl Issuers {
 
     /// Stops reading. What is published stays in the catalog.
     pub async fn shutdown(self) {
+        for running in &self.running {
+            running.stop.cancel();
+        }
         for running in self.running {
             running.stopped().await;
         }
@@ -156,6 +217,10 @@ impl Issuers {
         self.shared
             .catalog
             .replace(self.running.iter().map(Running::route));
+        self.take_commands();
+    }
+
+    fn take_commands(&self) {
         self.desk
             .replace(self.running.iter().map(|running| running.window.clone()));
     }
@@ -224,6 +289,10 @@ fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
 }
 
 impl Running {
+    fn issuer(&self) -> &IssuerUrl {
+        &self.settings.profile.issuer
+    }
+
     fn route(&self) -> Route {
         let profile = &self.settings.profile;
         Route {

@@ -1,5 +1,6 @@
 //! The admin listener over its real router: what Prometheus, the kubelet and a person with curl see.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,7 +111,7 @@ async fn readyz_names_the_issuers_that_are_awaited_and_latches() {
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "ready\n"));
 
     let before = Published {
-        waiting: vec![IssuerUrl::parse("https://a.example").unwrap()],
+        waiting: BTreeSet::from([IssuerUrl::parse("https://a.example").unwrap()]),
         ..Published::default()
     };
     admin.published.send_replace(before);

@@ -125,3 +125,64 @@ async fn a_reload_that_leaves_the_sources_leaves_what_was_counted_of_a_confirmat
     assert_eq!(log.count("is held, until"), 1, "{}", log.text());
     issuers.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_reload_changes_what_it_names_and_tells_how_much_that_was() {
+    let house = House::new();
+    let key = house.key("a.pem");
+    let mut issuers = house.start(vec![house.issuer(A, "a.pem")]);
+    // More than are changed one by one in the catalog.
+    let many: Vec<_> = (0..100)
+        .map(|number| format!("https://oidc.example.com/of-many/{number}"))
+        .collect();
+    let all = |house: &House| {
+        let mut all = vec![house.issuer(A, "a.pem")];
+        all.extend(many.iter().map(|url| house.issuer(url, "a.pem")));
+        all
+    };
+    let told = |added, changed, dropped| Applied {
+        added,
+        changed,
+        dropped,
+    };
+    assert_eq!(issuers.apply(all(&house)).await, told(100, 0, 0));
+    house.until_kids(&many[99], &[&key]).await;
+    assert_eq!(issuers.apply(all(&house)).await, told(0, 0, 0));
+
+    let mut others = all(&house);
+    others[7] = changed(&others[7]);
+    others.remove(50);
+    others.push(house.issuer(B, "a.pem"));
+    assert_eq!(issuers.apply(others).await, told(1, 1, 1));
+    house.until_kids(B, &[&key]).await;
+    assert!(house.published(&many[49]).is_err(), "it was dropped");
+    for url in [A, &many[6], &many[48], &many[50]] {
+        assert_eq!(house.kids(url), [&*key], "{url}");
+    }
+
+    assert_eq!(
+        issuers.apply(vec![house.issuer(A, "a.pem")]).await,
+        told(0, 0, 100)
+    );
+    assert!(
+        many.iter()
+            .chain([&B.to_owned()])
+            .all(|url| house.published(url).is_err())
+    );
+    assert_eq!(house.kids(A), [&*key]);
+    issuers.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_a_reload_no_longer_requires_is_not_waited_for() {
+    let house = House::new();
+    let mut settings = vec![house.issuer(A, "never.pem"), house.issuer(B, "never.pem")];
+    let mut issuers = house.start(settings.clone());
+    let published = issuers.published();
+    assert_eq!(published.borrow().waiting.len(), 2);
+    settings[0].required = false;
+    issuers.apply(settings).await;
+    let waiting: Vec<_> = published.borrow().waiting.iter().cloned().collect();
+    assert_eq!(waiting, [IssuerUrl::parse(B).unwrap()]);
+    issuers.shutdown().await;
+}
