@@ -28,7 +28,7 @@ impl Jwks {
     pub(super) fn new(settings: JwksSettings) -> Self {
         Self {
             settings,
-            system_roots: SystemRoots::default(),
+            system_roots: SystemRoots,
             files: Blocking::default(),
         }
     }

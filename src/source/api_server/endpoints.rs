@@ -337,7 +337,7 @@ mod tests {
         for base in ["https://10.96.0.1", "http://127.0.0.1:8001/k8s/clusters/c-1?x=y"] {
             let target = Target {
                 base: base.parse().unwrap(),
-                roots: Roots::System(SystemRoots::default()),
+                roots: Roots::System(SystemRoots),
                 server_name: Some("balancer.example".into()),
                 identity: None,
                 headers: HeaderMap::new(),

@@ -71,7 +71,7 @@ impl Connections {
             idle: Mutex::default(),
             turns: Semaphore::new(FEW),
             patience,
-            system_roots: SystemRoots::default(),
+            system_roots: SystemRoots,
         }))
     }
 

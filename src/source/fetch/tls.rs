@@ -1,7 +1,10 @@
 //! TLS towards a source: which CAs are trusted, and what a failed handshake means.
 
+mod configs;
+
 use std::error::Error;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -12,8 +15,10 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, RootCertStore, SignatureScheme,
 };
+use sha2::{Digest as _, Sha256};
 use tokio_rustls::TlsConnector;
 
+use self::configs::{CONFIGS, Key, key_of};
 use super::meter::is_overrun;
 use super::{Cause, Target, Wire};
 use crate::{certificate, pem};
@@ -36,9 +41,21 @@ pub(in crate::source) struct Pinned {
     store: Arc<RootCertStore>,
 }
 
-/// The CAs of the operating system, read once, at the first use.
+/// The CAs of the operating system: one store for the process.
 #[derive(Clone, Debug, Default)]
-pub(in crate::source) struct SystemRoots(Arc<OnceLock<Arc<RootCertStore>>>);
+pub(in crate::source) struct SystemRoots;
+
+/// How old the store of the system's CAs may be: they change with an update of the system.
+const SYSTEM_ROOTS_MAX_AGE: Duration = Duration::from_hours(1);
+
+static SYSTEM_ROOTS: Mutex<Option<LoadedRoots>> = Mutex::new(None);
+
+#[derive(Clone)]
+struct LoadedRoots {
+    store: Arc<RootCertStore>,
+    key: Key,
+    at: Instant,
+}
 
 /// Our own certificate and its key, which stays where it is wiped in the end: in the TLS library.
 pub(in crate::source) struct Identity(Arc<CertifiedKey>);
@@ -72,7 +89,7 @@ impl PartialEq for Roots {
             (Self::Pinned(ours), Self::Pinned(theirs)) | (Self::Beside(ours, _), Self::Beside(theirs, _)) => {
                 ours.certificates == theirs.certificates
             }
-            (Self::System(ours), Self::System(theirs)) => Arc::ptr_eq(&ours.0, &theirs.0),
+            (Self::System(_), Self::System(_)) => true,
             _ => false,
         }
     }
@@ -93,7 +110,7 @@ impl Roots {
     pub(super) fn system(&self) -> SystemRoots {
         match self {
             Self::System(roots) | Self::Beside(_, roots) => roots.clone(),
-            Self::Pinned(_) => SystemRoots::default(),
+            Self::Pinned(_) => SystemRoots,
         }
     }
 
@@ -103,18 +120,33 @@ impl Roots {
                 pinned: Arc::clone(pinned),
                 webpki: webpki(Arc::clone(&pinned.store))?,
             })),
-            Self::Beside(pinned, system) => {
+            Self::Beside(pinned, _) => {
                 // A machine without CAs of its own still has these.
-                let mut store = system
-                    .store()
-                    .map_or_else(|_| RootCertStore::empty(), |store| RootCertStore::clone(&store));
+                let mut store = SystemRoots::load().map_or_else(
+                    |_| RootCertStore::empty(),
+                    |system| RootCertStore::clone(&system.store),
+                );
                 store.add_parsable_certificates(pinned.certificates.iter().cloned());
                 Ok(Arc::new(PinnedVerifier {
                     pinned: Arc::clone(pinned),
                     webpki: webpki(Arc::new(store))?,
                 }))
             }
-            Self::System(roots) => Ok(webpki(roots.store()?)?),
+            Self::System(_) => Ok(webpki(SystemRoots::load()?.store)?),
+        }
+    }
+
+    /// Equal where the CAs are.
+    fn key(&self) -> Result<Key, Cause> {
+        match self {
+            Self::Pinned(pinned) => Ok(key_of("pinned", &pinned.certificates)),
+            Self::Beside(pinned, _) => {
+                let mut key = Sha256::new();
+                key.update(key_of("beside", &pinned.certificates));
+                key.update(SystemRoots::load().map(|system| system.key).unwrap_or_default());
+                Ok(key.finalize().into())
+            }
+            Self::System(_) => Ok(SystemRoots::load()?.key),
         }
     }
 }
@@ -133,21 +165,37 @@ impl Pinned {
 }
 
 impl SystemRoots {
-    fn store(&self) -> Result<Arc<RootCertStore>, Cause> {
-        if let Some(store) = self.0.get() {
-            return Ok(Arc::clone(store));
+    /// Reads them where that was not done for an hour; what was read before holds where there are none any more.
+    fn load() -> Result<LoadedRoots, Cause> {
+        // Replaced as a whole, so a panic elsewhere leaves it so.
+        let mut loaded = SYSTEM_ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = Instant::now();
+        if let Some(known) = &*loaded
+            && at.duration_since(known.at) < SYSTEM_ROOTS_MAX_AGE
+        {
+            return Ok(known.clone());
         }
-        let found = rustls_native_certs::load_native_certs();
+        let found = rustls_native_certs::load_native_certs().certs;
+        let key = key_of("system", &found);
         let mut store = RootCertStore::empty();
-        let (added, _) = store.add_parsable_certificates(found.certs);
-        if added == 0 {
-            return Err(Cause::Settings {
-                reason: "this machine has no CA certificates to check a server by".into(),
-                remedy: "Name the server's CA as caFile, or install the CA bundle of the operating system."
-                    .into(),
-            });
-        }
-        Ok(Arc::clone(self.0.get_or_init(|| Arc::new(store))))
+        let (added, _) = store.add_parsable_certificates(found);
+        let new = match &*loaded {
+            Some(known) if added == 0 || known.key == key => LoadedRoots { at, ..known.clone() },
+            None if added == 0 => {
+                return Err(Cause::Settings {
+                    reason: "this machine has no CA certificates to check a server by".into(),
+                    remedy:
+                        "Name the server's CA as caFile, or install the CA bundle of the operating system."
+                            .into(),
+                });
+            }
+            _ => LoadedRoots {
+                store: Arc::new(store),
+                key,
+                at,
+            },
+        };
+        Ok(loaded.insert(new).clone())
     }
 }
 
@@ -168,6 +216,11 @@ impl Identity {
         })?;
         Ok(Self(Arc::new(certified)))
     }
+
+    /// Equal where the certificate is, and it has one key.
+    fn key(&self) -> Key {
+        key_of("identity", &self.0.cert)
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -186,26 +239,30 @@ fn webpki(store: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Cause>
 pub(super) async fn handshake(target: &Target, wire: Wire) -> Result<Wire, Cause> {
     let host = target.base.host_str().unwrap_or_default();
     let name = target.server_name.as_deref().unwrap_or(host);
-    with(target.roots.verifier()?, target.identity.as_deref(), name, wire).await
+    with(config(&target.roots, target.identity.as_deref())?, name, wire).await
 }
 
 /// The same towards a proxy.
 pub(super) async fn handshake_with_proxy(roots: SystemRoots, host: &str, wire: Wire) -> Result<Wire, Cause> {
-    with(webpki(roots.store()?)?, None, host, wire).await
+    with(config(&Roots::System(roots), None)?, host, wire).await
 }
 
-async fn with(
-    verifier: Arc<dyn ServerCertVerifier>,
-    identity: Option<&Identity>,
-    name: &str,
-    wire: Wire,
-) -> Result<Wire, Cause> {
-    let failed = |reason: String| Cause::Handshake { reason };
+/// The configuration that trusts these and presents this: the one of the last connection, where there was one.
+fn config(roots: &Roots, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, Cause> {
+    let mut key = Sha256::new();
+    key.update(roots.key()?);
+    key.update(identity.map(Identity::key).unwrap_or_default());
+    CONFIGS.get(key.finalize().into(), || new_config(roots, identity))
+}
+
+fn new_config(roots: &Roots, identity: Option<&Identity>) -> Result<ClientConfig, Cause> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| Cause::Handshake {
+            reason: error.to_string(),
+        })?
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
+        .with_custom_certificate_verifier(roots.verifier()?);
     let mut config = match identity {
         None => config.with_no_client_auth(),
         Some(Identity(certified)) => {
@@ -213,11 +270,15 @@ async fn with(
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+async fn with(config: Arc<ClientConfig>, name: &str, wire: Wire) -> Result<Wire, Cause> {
     let server = ServerName::try_from(name.trim_start_matches('[').trim_end_matches(']').to_owned())
         .map_err(|_| Cause::WrongName {
             name: name.to_owned(),
         })?;
-    match TlsConnector::from(Arc::new(config)).connect(server, wire).await {
+    match TlsConnector::from(config).connect(server, wire).await {
         Ok(stream) => Ok(Box::new(stream)),
         Err(error) => Err(match cause_within(&error) {
             Some(Cause::WrongName { .. }) => Cause::WrongName {

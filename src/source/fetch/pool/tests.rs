@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(20);
 fn target(server: &Server) -> Target {
     Target {
         base: format!("http://{}", server.address).parse().unwrap(),
-        roots: Roots::System(SystemRoots::default()),
+        roots: Roots::System(SystemRoots),
         server_name: None,
         identity: None,
         headers: HeaderMap::new(),
@@ -328,9 +328,56 @@ async fn another_ca_name_or_certificate_of_ours_never_meets_an_old_connection() 
     assert_eq!(server.opened(), 6, "with the one that was refused");
 }
 
+#[tokio::test]
+async fn a_new_connection_resumes_only_what_was_agreed_with_the_same_cas_and_the_same_certificate() {
+    let (ca, config) = authority();
+    let (other, _) = authority();
+    let server = Server::over(Some(config), |_, _| Does::Answers).await;
+    let roots = |pem: &str| Roots::pinned(pem.as_bytes()).unwrap();
+    let mut target = Target {
+        base: format!("https://{}", server.address).parse().unwrap(),
+        roots: roots(&ca),
+        ..target(&server)
+    };
+    let read = async |target: &Target| {
+        let url = target.base.join("/keys").unwrap();
+        Session::open(target).await?.get(&url).await
+    };
+    read(&target).await.unwrap();
+    assert_eq!(server.resumed(), 0);
+    // The file was read anew, and says the same.
+    target.roots = roots(&ca);
+    read(&target).await.unwrap();
+    assert_eq!(
+        (server.opened(), server.resumed()),
+        (2, 1),
+        "a connection of its own"
+    );
+
+    target.roots = roots(&format!("{ca}{other}"));
+    read(&target).await.unwrap();
+    assert_eq!(server.resumed(), 1, "other CAs");
+    target.roots = roots(&other);
+    let refused = read(&target).await.err();
+    assert_eq!(
+        refused,
+        Some(Cause::UnknownCa),
+        "what was agreed before does not help"
+    );
+
+    target.roots = roots(&ca);
+    for _ in 0..2 {
+        target.identity = Some(identity());
+        read(&target).await.unwrap();
+        assert_eq!(server.resumed(), 1, "another certificate of ours");
+    }
+    read(&target).await.unwrap();
+    assert_eq!(server.resumed(), 2);
+}
+
 #[test]
 fn a_way_is_the_same_only_if_all_of_it_is() {
-    let system = SystemRoots::default();
+    let system = SystemRoots;
     let same = || Way {
         base: "https://10.96.0.1/".parse().unwrap(),
         roots: Roots::System(system.clone()),

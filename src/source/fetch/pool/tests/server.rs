@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -42,6 +42,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// Connections that were opened.
     opened: Arc<AtomicUsize>,
+    /// Those of them that resumed what was agreed over an earlier one.
+    resumed: Arc<AtomicUsize>,
     /// The heads of the requests that came.
     heads: Arc<Mutex<Vec<String>>>,
 }
@@ -58,9 +60,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (opened, heads) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+        let resumed = Arc::new(AtomicUsize::new(0));
         let server = Self {
             address,
             opened: Arc::clone(&opened),
+            resumed: Arc::clone(&resumed),
             heads: Arc::clone(&heads),
         };
         let script: Arc<Script> = Arc::new(script);
@@ -68,11 +72,18 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 let number = opened.fetch_add(1, Ordering::SeqCst);
                 let (script, heads, tls) = (Arc::clone(&script), Arc::clone(&heads), tls.clone());
+                let resumed = Arc::clone(&resumed);
                 tokio::spawn(async move {
                     let does = |request| script(number, request);
                     match tls {
                         None => serve(stream, does, &heads).await,
-                        Some(tls) => serve(TlsAcceptor::from(tls).accept(stream).await?, does, &heads).await,
+                        Some(tls) => {
+                            let stream = TlsAcceptor::from(tls).accept(stream).await?;
+                            if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                                resumed.fetch_add(1, Ordering::SeqCst);
+                            }
+                            serve(stream, does, &heads).await
+                        }
                     }
                 });
             }
@@ -82,6 +93,10 @@ impl Server {
 
     pub(super) fn opened(&self) -> usize {
         self.opened.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
     }
 
     /// Drops what asks, once so many requests have come.
