@@ -152,6 +152,47 @@ impl PublicKey {
     }
 }
 
+/// A key less its JWK, in little memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RestingKey {
+    /// `None`: derived from the material.
+    kid: Option<Box<str>>,
+    spki_sha256: [u8; 32],
+    algorithm: Algorithm,
+    rsa_bits: Option<u16>,
+}
+
+impl PublicKey {
+    /// All but the JWK. Sizes of RSA keys are bounded (8192 bits), so that they fit.
+    pub(crate) fn rest(&self) -> RestingKey {
+        let spki_sha256 = self.id.spki_sha256;
+        let is_derived = *self.id.kid == write::derived_kid(&spki_sha256);
+        RestingKey {
+            kid: (!is_derived).then(|| (*self.id.kid).into()),
+            spki_sha256,
+            algorithm: self.algorithm,
+            rsa_bits: self.rsa_bits.and_then(|bits| u16::try_from(bits).ok()),
+        }
+    }
+}
+
+impl RestingKey {
+    /// The key again; `jwk` is its own, so nothing of it is checked anew.
+    pub(crate) fn wake(&self, jwk: &str) -> PublicKey {
+        let spki_sha256 = self.spki_sha256;
+        let kid = match &self.kid {
+            Some(kid) => (**kid).into(),
+            None => write::derived_kid(&spki_sha256).into(),
+        };
+        PublicKey {
+            id: KeyId { kid, spki_sha256 },
+            algorithm: self.algorithm,
+            rsa_bits: self.rsa_bits.map(usize::from),
+            jwk: jwk.into(),
+        }
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({} {})", self.algorithm.as_str(), self.kid())

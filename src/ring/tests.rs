@@ -396,3 +396,34 @@ fn ends_of_time_do_not_overflow() {
         ring.next_change(now);
     }
 }
+
+#[test]
+fn a_ring_rests_once_all_that_its_sources_list_is_published() {
+    let mut story = issuer().lists("a B").after(hours(1)).lists("B c");
+    let key_set = story.ring.key_set(story.now);
+    let keys: Vec<_> = key_set.keys.iter().map(|published| published.key.jwk()).collect();
+    let jwks = format!("{{\"keys\":[{}]}}", keys.join(","));
+    let resting = story.ring.rest(&jwks).expect("nothing waits");
+    let mut awake = resting
+        .wake(story.ring.rules.clone(), [(source("s"), 1)], &jwks)
+        .expect("the same document");
+    awake.clocked(story.ring.clock);
+    assert_eq!(awake, story.ring);
+    assert_eq!(
+        resting.wake(story.ring.rules.clone(), [(source("s"), 1)], "{}"),
+        None,
+        "another document"
+    );
+    let mut counting = issuer_with(&[("s", 3)]).lists("a b").lists("b");
+    assert_eq!(told_of(&mut counting), None, "an absence is being counted");
+    let mut holding = issuer_with(&[("s", 3)]).lists("a b").lists("c");
+    assert_eq!(
+        told_of(&mut holding),
+        None,
+        "another key set waits for its confirmation"
+    );
+}
+
+fn told_of(story: &mut self::story::Story) -> Option<usize> {
+    story.ring.rest("").map(|resting| resting.entries())
+}

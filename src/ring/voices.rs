@@ -38,6 +38,24 @@ struct Missed {
     since: Timestamp,
 }
 
+/// One source at rest: it listed all that it has at one time, and has left nothing out since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RestingVoice {
+    heard: bool,
+    is_presumed: bool,
+    said: Option<Timestamp>,
+    /// A bit for each entry of the ledger, in its order.
+    has: u64,
+    /// Whether the ring has an (empty) list of keys of this source that cannot be published.
+    pub(super) has_useless: bool,
+}
+
+impl RestingVoice {
+    pub(super) fn heard_again(&mut self, now: Timestamp) {
+        (self.said, self.is_presumed, self.has_useless) = (Some(now), false, true);
+    }
+}
+
 impl Listed {
     fn new(key: &PublicKey, said: Option<Timestamp>) -> Self {
         Self {
@@ -72,6 +90,28 @@ impl Voices {
             sources
                 .into_iter()
                 .map(|(source, confirmation)| (source, voice(confirmation)))
+                .collect(),
+        )
+    }
+
+    /// Each source at rest, in the order of their names. `place` tells which entry of the ledger a key is. `None` where a
+    /// source has more to remember than that.
+    pub(super) fn rest(
+        &self,
+        place: impl Fn(&PublicKey) -> Option<usize>,
+    ) -> Option<Vec<(&SourceId, RestingVoice)>> {
+        let rest = |(source, voice)| Some((source, Voice::rest(voice, &place)?));
+        self.0.iter().map(rest).collect()
+    }
+
+    /// The sources again, over the keys of the ledger in its order.
+    pub(super) fn wake<'r>(
+        sources: impl Iterator<Item = ((SourceId, Confirmation), &'r RestingVoice)>,
+        keys: &[&PublicKey],
+    ) -> Self {
+        Self(
+            sources
+                .map(|((source, confirmation), voice)| (source, voice.wake(confirmation, keys)))
                 .collect(),
         )
     }
@@ -172,6 +212,47 @@ impl Voices {
     /// Whether a key that no source has is absent: not while a source was never read, since it may have it.
     pub(super) fn all_heard(&self) -> bool {
         self.0.values().all(|voice| voice.heard)
+    }
+}
+
+impl Voice {
+    fn rest(&self, place: impl Fn(&PublicKey) -> Option<usize>) -> Option<RestingVoice> {
+        let first = self.has.values().next();
+        let said = first.and_then(|listed| listed.said);
+        let is_presumed = first.is_some_and(|listed| listed.is_presumed);
+        let mut has = 0_u64;
+        for listed in self.has.values() {
+            let is_same = listed.said == said && listed.is_presumed == is_presumed;
+            if listed.missed.is_some() || !is_same {
+                return None;
+            }
+            has |= 1_u64.checked_shl(u32::try_from(place(&listed.key)?).ok()?)?;
+        }
+        Some(RestingVoice {
+            heard: self.heard,
+            is_presumed,
+            said,
+            has,
+            has_useless: false,
+        })
+    }
+}
+
+impl RestingVoice {
+    fn wake(&self, confirmation: Confirmation, keys: &[&PublicKey]) -> Voice {
+        let listed = |(_, key): (u32, &&PublicKey)| {
+            let listed = Listed {
+                is_presumed: self.is_presumed,
+                ..Listed::new(key, self.said)
+            };
+            (key.id().clone(), listed)
+        };
+        let has = |(at, _): &(u32, &&PublicKey)| self.has.checked_shr(*at).is_some_and(|bits| bits & 1 == 1);
+        Voice {
+            confirmation,
+            heard: self.heard,
+            has: (0..).zip(keys).filter(has).map(listed).collect(),
+        }
     }
 }
 

@@ -90,6 +90,8 @@ struct World {
     clock_error: SignedDuration,
     lists: [BTreeSet<KeyId>; 2],
     last_listed: BTreeMap<KeyId, Timestamp>,
+    /// What each source said at its last reading, where that was a complete one.
+    last_heard: [Option<Listing>; 2],
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             clock_error: SignedDuration::ZERO,
             lists: Default::default(),
             last_listed: BTreeMap::new(),
+            last_heard: Default::default(),
         }
     }
 
@@ -147,6 +150,7 @@ impl World {
                 let ledger = self.ring.ledger().clone();
                 self.ring = Self::ring(&self.rules, self.confirmation, ledger);
                 self.lists = Default::default();
+                self.last_heard = Default::default();
             }
         }
         for id in self.lists.iter().flatten() {
@@ -167,13 +171,26 @@ impl World {
         };
         let heard = self.ring.heard(&source(SOURCES[place]), &said, self.clock());
         if heard.is_err() || self.is_held(&said) {
+            self.last_heard[place] = None;
             return;
         }
+        self.last_heard[place] = complete.then(|| said.clone());
         if complete {
             self.lists[place].clear();
         }
         self.lists[place].extend(said.keys.iter().map(|key| key.id().clone()));
     }
+}
+
+/// The document of a key set.
+fn document(key_set: &KeySet) -> String {
+    let keys: Vec<_> = key_set.keys.iter().map(|published| published.key.jwk()).collect();
+    format!("{{\"keys\":[{}]}}", keys.join(","))
+}
+
+/// The short name of a key.
+fn name(id: &KeyId) -> String {
+    format!("{}{}", id.kid, id.spki_sha256[0])
 }
 
 fn ids(key_set: &KeySet) -> BTreeSet<KeyId> {
@@ -309,6 +326,35 @@ proptest! {
                 (state, kind, published.key.kid().as_bytes().to_vec())
             };
             prop_assert!(after.keys.is_sorted_by_key(place), "{}", told(after));
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn a_ring_that_rested_is_the_same_ring(
+        world in usual(),
+        history in prop_oneof![history(), history_of_rivals()],
+    ) {
+        throughout(world, &history, |world, _, after| {
+            let jwks = document(after);
+            let Some(resting) = world.ring.rest(&jwks) else { return Ok(()) };
+            let sources = SOURCES.map(|name| (source(name), world.confirmation));
+            let awake = resting.wake(world.rules.clone(), sources.clone(), &jwks);
+            prop_assert_eq!(awake.as_ref(), Some(&world.ring));
+            // A source that says the same once more need not wake it.
+            for (place, said) in world.last_heard.iter().enumerate() {
+                let Some(listing) = said else { continue };
+                let said = source(SOURCES[place]);
+                let now = world.clock() + SignedDuration::from_secs(10);
+                let is_due = world.ring.next_change(world.clock()).is_some_and(|next| next <= now);
+                if is_due {
+                    continue;
+                }
+                let (mut awake, mut resting) = (world.ring.clone(), resting.clone());
+                prop_assert_eq!(awake.heard(&said, listing, now), Ok(()));
+                resting.heard_again(SOURCES.map(source), &said, now);
+                prop_assert_eq!(resting.wake(world.rules.clone(), sources.clone(), &jwks), Some(awake));
+            }
             Ok(())
         })?;
     }
