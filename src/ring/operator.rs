@@ -273,8 +273,14 @@ impl Ring {
                 taken.push(key);
             }
         }
+        // A source may list one of them already, waiting for an approval: that key is not absent.
+        let listed: BTreeSet<KeyId> = self.voices.listed().into_keys().cloned().collect();
         for key in taken {
-            self.ledger.take_over(key, stamp);
+            if listed.contains(key.id()) {
+                self.ledger.admit(key, stamp, stamp);
+            } else {
+                self.ledger.take_over(key, stamp);
+            }
             imported.taken.push(key.id().clone());
         }
         self.line_up(now);

@@ -188,11 +188,6 @@ fn document(key_set: &KeySet) -> String {
     format!("{{\"keys\":[{}]}}", keys.join(","))
 }
 
-/// The short name of a key.
-fn name(id: &KeyId) -> String {
-    format!("{}{}", id.kid, id.spki_sha256[0])
-}
-
 fn ids(key_set: &KeySet) -> BTreeSet<KeyId> {
     key_set
         .keys

@@ -277,6 +277,20 @@ fn imported_keys_are_retained_until_a_source_lists_them() {
 }
 
 #[test]
+fn an_imported_key_that_a_source_lists_already_is_listed() {
+    issuer()
+        .approving()
+        .lists("a")
+        .lists("a b3")
+        .publishes("a")
+        .imports("b3")
+        .publishes("a b3")
+        .after(RETENTION)
+        .fails("s")
+        .publishes("a b3");
+}
+
+#[test]
 fn an_import_tells_what_it_took_and_what_not() {
     let mut story = issuer().lists("a b3").lists("a b3 c4").revokes("c");
     let keys = listing("a a2 c4 d e1 e2 f").keys;
