@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use http::HeaderValue;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 pub use self::discovery::{folded, reserved};
 pub use self::paths::{Endpoint, PathsCollide, Place, bare_host, collisions, places, same_host};
@@ -90,7 +91,8 @@ pub struct Publication {
     pub discovery: Document,
     /// `/jwks`.
     pub jwks: Document,
-    keys: Vec<KeyId>,
+    /// A hash of the names of the keys, in their order.
+    keys: [u8; 32],
     after_revocation: bool,
 }
 
@@ -98,8 +100,7 @@ impl Publication {
     /// Whether these are the documents of this key set: if so (and the profile is the same), building again
     /// would give equal bytes. Cheap.
     pub fn shows(&self, key_set: &KeySet) -> bool {
-        let keys = key_set.keys.iter().map(|published| published.key.id());
-        self.after_revocation == key_set.revoked_until.is_some() && self.keys.iter().eq(keys)
+        self.after_revocation == key_set.revoked_until.is_some() && self.keys == names(key_set)
     }
 }
 
@@ -123,17 +124,24 @@ pub fn build(profile: &Profile, key_set: &KeySet) -> Option<Publication> {
         profile.jwks_cache
     };
     let jwks = Document::new(jwks(key_set), &profile.jwks_content_type, &jwks_cache.header());
-    let keys = key_set
-        .keys
-        .iter()
-        .map(|published| published.key.id().clone())
-        .collect();
     Some(Publication {
         discovery,
         jwks,
-        keys,
+        keys: names(key_set),
         after_revocation,
     })
+}
+
+/// The names and materials of the keys, in 32 bytes: a fleet keeps this for each issuer.
+fn names(key_set: &KeySet) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for published in &key_set.keys {
+        let KeyId { kid, spki_sha256 } = published.key.id();
+        hash.update(kid.len().to_be_bytes());
+        hash.update(kid.as_bytes());
+        hash.update(spki_sha256);
+    }
+    hash.finalize().into()
 }
 
 /// The JWKS (RFC 7517 section 5). Each key is written by its own room, and never changes a byte.
