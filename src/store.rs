@@ -25,7 +25,7 @@ pub use settings::{BUCKET_URLS, KubernetesSettings, ObjectStorageSettings, STORE
 pub(crate) use shared::kubernetes::is_label;
 pub use shared::objects::Bucket;
 
-use crate::source::Connections;
+use crate::client::Connections;
 use copy::LocalCopy;
 use shared::Shared;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::shared::objects::Bucket;
-use crate::source::ApiServerSettings;
+use crate::client::ApiServerSettings;
 
 /// How a bucket is written as a URL.
 pub const BUCKET_URLS: &str = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";

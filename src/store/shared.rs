@@ -14,7 +14,7 @@ use object_store::UpdateVersion;
 use objects::Object;
 
 use super::StoreSettings;
-use crate::source::Connections;
+use crate::client::Connections;
 
 /// Where all replicas keep one issuer's ledger.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
+use crate::client::{Connections, Reach, Reply, Status};
 use crate::fs;
-use crate::source::{Connections, Reach, Reply, Status};
 use crate::store::KubernetesSettings;
 use crate::store::name::{self, hex};
 

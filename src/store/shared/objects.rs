@@ -17,8 +17,8 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, UpdateVersion};
 
 use super::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
+use crate::client::Connections;
 use crate::fs::{self, Blocking, Ended};
-use crate::source::Connections;
 use crate::store::{ObjectStorageSettings, name};
 use answers::{About, IsWhole};
 

@@ -7,7 +7,7 @@ use axum::extract::{Path as Segment, State};
 use axum::routing::{get, post};
 
 use super::*;
-use crate::source::ApiServerSettings;
+use crate::client::ApiServerSettings;
 use crate::store::fake::ISSUER;
 
 /// As much of an API server as there is to `ConfigMap`s.

@@ -13,8 +13,8 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::http::Connector;
+use crate::client::{Connections, Exchange};
 use crate::fs::{self, FileError};
-use crate::source::{Connections, Exchange};
 use crate::store::{BUCKET_URLS, ObjectStorageSettings};
 
 /// Of one more try. What is done over it is tried again by the replica, at its own pace.

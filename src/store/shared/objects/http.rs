@@ -14,8 +14,8 @@ use object_store::client::{
 
 use super::answers::About;
 use super::failure::Failure;
+use crate::client::{Cause, Exchange};
 use crate::ring::MAX_DOCUMENT;
-use crate::source::{Cause, Exchange};
 
 /// Makes clients that share connections.
 #[derive(Debug)]

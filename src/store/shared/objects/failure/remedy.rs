@@ -1,7 +1,7 @@
 //! What to do about a refusal: by the code that the storage gave, never by a guess from the status.
 
 use super::Refused;
-use crate::source::Cause;
+use crate::client::Cause;
 use crate::store::shared::objects::client::Kind;
 
 impl Refused {
