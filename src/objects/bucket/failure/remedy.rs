@@ -2,7 +2,7 @@
 
 use super::Refused;
 use crate::client::Cause;
-use crate::store::shared::objects::client::Kind;
+use crate::objects::bucket::client::Kind;
 
 impl Refused {
     /// `None` where the storage gave a code that is not known here: its own message says more than any guess.
