@@ -101,6 +101,15 @@ fn escape_texts(value: &mut Value) {
     }
 }
 
+/// Octets as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;

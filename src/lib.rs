@@ -13,6 +13,8 @@
 //! | [`catalog`] | request path → publication; readers never lock |
 //! | [`clock`], [`fs`], [`metrics`] | the one wall clock; bounded reads of files; the counters that every room above increments |
 //! | `listen` | sockets, the accept loop, places for connections |
+//! | [`client`] | HTTP over our own connections; API servers, with all that their credentials come from |
+//! | `objects` | objects that are written only over the version that was read: `ConfigMap`s, buckets |
 //! | [`source`], [`store`] | adapters that read listings, and that keep ledgers |
 //! | [`issuer`] | one issuer's task: owns its state and ties the above together |
 //! | [`edge`] | HTTPS, TLS material, limits, router: all that faces the internet |
@@ -30,6 +32,7 @@ pub mod admin;
 pub mod catalog;
 mod certificate;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -40,6 +43,7 @@ pub mod issuer;
 pub mod key;
 mod listen;
 pub mod metrics;
+mod objects;
 pub mod pem;
 pub mod publication;
 pub mod ring;

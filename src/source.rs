@@ -1,46 +1,30 @@
 //! Adapters that read listings. What a source says only ever reaches the edge through ring and publication.
 
 mod accepted;
-mod access;
 mod api_server;
 pub mod embedded;
 mod error;
-mod exec;
-mod fetch;
 mod files;
 mod jwks;
-mod kubeconfig;
-mod local;
 mod parse;
-mod place;
-mod quote;
-mod reach;
-mod status;
 mod survey;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::task::JoinError;
-use url::Url;
 
 pub use accepted::Accepted;
 use api_server::ApiServer;
 use embedded::Embedded;
-pub use error::{Asked, Cause, Phase, ReadError};
-pub(crate) use fetch::{Connections, Exchange, Reply};
+pub(crate) use error::Kind;
+pub use error::{Asked, Cause, ReadError};
 use files::Files;
 pub use files::FolderWatch;
 pub(crate) use files::{glob, matched};
 use jwks::Jwks;
-pub(crate) use kubeconfig::MAX_BYTES as MAX_KUBECONFIG;
-pub(crate) use quote::quote;
-pub(crate) use reach::Reach;
-pub use status::Refusal;
-pub(crate) use status::Status;
 pub use survey::{Survey, Surveyed};
 
+use crate::client::ApiServerSettings;
 use crate::ring::Listing;
 
 /// A place that lists a cluster's public keys, ready to be read.
@@ -124,36 +108,6 @@ pub fn doubts(settings: &SourceSettings) -> Vec<String> {
     }
 }
 
-/// A URL as it may be shown: without userinfo, query and fragment, where credentials may be.
-pub fn shown(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(parsed) if *parsed.path() == *"/" && !url.ends_with('/') => {
-            fetch::shown(&parsed).trim_end_matches('/').to_owned()
-        }
-        Ok(parsed) => fetch::shown(&parsed),
-        Err(_) => url.split(['?', '#']).next().unwrap_or_default().to_owned(),
-    }
-}
-
-/// The bound of one read, as configured.
-fn timeout(configured: Option<SignedDuration>) -> Duration {
-    configured
-        .and_then(|timeout| timeout.try_into().ok())
-        .unwrap_or(fetch::TIMEOUT)
-}
-
-/// What a task said when it panicked.
-pub(crate) fn panic_message(error: JoinError) -> String {
-    let Ok(panic) = error.try_into_panic() else {
-        return "it was cancelled".to_owned();
-    };
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(message), _) => (*message).to_owned(),
-        (None, Some(message)) => message.clone(),
-        (None, None) => "a panic".to_owned(),
-    }
-}
-
 /// A source as configured and validated.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceSettings {
@@ -176,37 +130,6 @@ impl SourceSettings {
             Self::Jwks(_) => "jwks",
             Self::Embedded(_) => "embedded",
         }
-    }
-}
-
-/// How an API server is reached. With all fields empty: the in-cluster API server of this pod.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ApiServerSettings {
-    /// A kubeconfig file.
-    pub kubeconfig: Option<PathBuf>,
-    /// A context in it; otherwise its current one.
-    pub context: Option<String>,
-    /// Whether an `exec` credential plugin in the kubeconfig may be run.
-    pub allow_exec: bool,
-    /// The URL of the API server, instead of a kubeconfig.
-    pub server: Option<String>,
-    /// The CA that must have signed its certificate (PEM).
-    pub ca_file: Option<PathBuf>,
-    /// The bearer token, read again before each read.
-    pub token_file: Option<PathBuf>,
-    /// Name to check in its certificate, where it is not the host of `server`.
-    pub tls_server_name: Option<String>,
-    /// Whether each endpoint of the service `kubernetes` is asked on its own; if not said, in the cluster only.
-    pub endpoints: Option<bool>,
-    /// Bound of one whole read (both documents).
-    pub timeout: Option<SignedDuration>,
-}
-
-impl ApiServerSettings {
-    /// Whether each endpoint is asked, rather than the one address.
-    pub fn asks_endpoints(&self) -> bool {
-        let in_cluster = self.kubeconfig.is_none() && self.server.is_none();
-        self.endpoints.unwrap_or(in_cluster)
     }
 }
 

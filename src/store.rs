@@ -21,11 +21,11 @@ pub use direct::{AmendError, Change, amend, issuers_in};
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};
-pub use settings::{BUCKET_URLS, KubernetesSettings, ObjectStorageSettings, STORE_URLS, StoreSettings};
-pub(crate) use shared::kubernetes::is_label;
-pub use shared::objects::Bucket;
+pub use settings::{KubernetesSettings, STORE_URLS, StoreSettings};
 
-use crate::source::Connections;
+use crate::client::Connections;
+pub(crate) use crate::objects::is_label;
+pub use crate::objects::{BUCKET_URLS, Bucket, ObjectStorageSettings};
 use copy::LocalCopy;
 use shared::Shared;
 

@@ -10,12 +10,13 @@ use clap::{Args, Subcommand};
 use super::flags::SettingsArgs;
 use super::logging::LoggingArgs;
 use super::{Failure, output};
+use crate::client::shown;
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
 use crate::edge::{EdgeError, Hosts, ListenerSettings, TlsSettings, check_certificate};
 use crate::fs::FileError;
 use crate::ring::{Confirmation, NewKeys};
-use crate::source::{self, SourceSettings, shown};
+use crate::source::{self, SourceSettings};
 use crate::store::StoreSettings;
 
 /// Check a configuration

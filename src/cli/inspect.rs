@@ -19,9 +19,10 @@ use self::findings::Findings;
 use self::subject::Subject;
 use self::token::Token;
 use super::{Failure, output};
+use crate::client::ApiServerSettings;
 use crate::clock::Clock;
 use crate::config;
-use crate::source::{Accepted, ApiServerSettings, JwksSettings, SourceSettings};
+use crate::source::{Accepted, JwksSettings, SourceSettings};
 
 /// Show what a key file, a JWKS or an API server would publish, and what would be held back and why
 ///

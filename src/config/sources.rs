@@ -9,9 +9,10 @@ use super::duration::show;
 use super::fields::{Field, Mapping, Setting};
 use super::schema;
 use super::tree::{Origin, Value};
+use crate::client::ApiServerSettings;
 use crate::issuer::IssuerSource;
 use crate::ring::Confirmation;
-use crate::source::{ApiServerSettings, EmbeddedSettings, FilesSettings, JwksSettings, SourceSettings, glob};
+use crate::source::{EmbeddedSettings, FilesSettings, JwksSettings, SourceSettings, glob};
 
 /// The bounds of a source's `timeout`.
 const TIMEOUT: (SignedDuration, SignedDuration) =

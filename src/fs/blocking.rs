@@ -59,6 +59,18 @@ impl<T: Send + 'static> Blocking<T> {
     }
 }
 
+/// What a task said when it panicked.
+pub(crate) fn panic_message(error: JoinError) -> String {
+    let Ok(panic) = error.try_into_panic() else {
+        return "it was cancelled".to_owned();
+    };
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(message), _) => (*message).to_owned(),
+        (None, Some(message)) => message.clone(),
+        (None, None) => "a panic".to_owned(),
+    }
+}
+
 /// The same without a runtime, for once: `None` where it takes longer, or has panicked.
 pub(super) fn within<T: Send + 'static>(
     after: Duration,

@@ -2,13 +2,12 @@
 //! each read.
 
 use std::collections::{BTreeMap, HashSet};
-use std::mem::{Discriminant, discriminant};
 
 use jiff::Timestamp;
 
 use super::reminders::EVERY;
 use crate::key::Quarantined;
-use crate::source::{Cause, ReadError};
+use crate::source::{Kind, ReadError};
 
 /// Lines about held entries at most, for each read.
 const MAX_LINES: usize = 20;
@@ -24,7 +23,7 @@ struct Failing {
     since: Timestamp,
     reads: u64,
     /// Those that were told: a balancer may refuse and time out in turn.
-    causes: HashSet<Discriminant<Cause>>,
+    causes: HashSet<Kind>,
     /// When it was told last.
     told: Timestamp,
     last: String,
@@ -67,7 +66,7 @@ impl Health {
             (Err(error), Some(failing)) => {
                 failing.reads += 1;
                 failing.last = error.to_string();
-                let is_new = failing.causes.insert(discriminant(error.cause()));
+                let is_new = failing.causes.insert(error.cause().kind());
                 let is_old = now.duration_since(failing.told) >= EVERY;
                 if is_new || is_old || now < failing.told {
                     failing.told = now;
@@ -85,7 +84,7 @@ impl Health {
                 *failing = Some(Failing {
                     since: now,
                     reads: 1,
-                    causes: HashSet::from([discriminant(error.cause())]),
+                    causes: HashSet::from([error.cause().kind()]),
                     told: now,
                     last: error.to_string(),
                 });
@@ -145,6 +144,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Cause;
     use crate::source::Asked;
 
     fn at(second: i64) -> Timestamp {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::source::panic_message;
+use crate::fs::panic_message;
 
 /// What is run.
 pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;

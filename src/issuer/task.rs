@@ -21,6 +21,7 @@ use super::reader::{Order, Reading, read_on};
 use super::shared::{Published, Shared};
 use super::{IssuerSettings, IssuerSource};
 use crate::catalog::Slot;
+use crate::client;
 use crate::key::Quarantined;
 use crate::metrics::{IssuerMetrics, RotationState};
 use crate::publication;
@@ -445,7 +446,7 @@ async fn read_guarded(issuer: String, order: Order, readings: mpsc::Sender<Box<R
 fn reading(order: Order, readings: mpsc::Sender<Box<Reading>>, is_first: bool) -> Work {
     Box::pin(async move {
         if !is_first {
-            let cause = Cause::Internal {
+            let cause = client::Cause::Internal {
                 reason: "a panic, see the log".into(),
             };
             let error = ReadError::new(Asked::Files, "source", cause);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use self::documents::Documents;
 use self::endpoints::Endpoints;
-use super::reach::Reach;
-use super::{Accepted, ApiServerSettings, Asked, ReadError, Survey};
+use super::{Accepted, ApiServerSettings, Asked, Cause, ReadError, Survey};
+use crate::client::Reach;
 use crate::ring::Listing;
 
 #[derive(Debug)]
@@ -44,16 +44,25 @@ impl ApiServer {
         let had_credentials = self.reach.has_credentials();
         let read = self.read_once().await;
         match &read {
-            Err(error) if had_credentials && self.reach.renews_after(error) => self.read_once().await,
+            Err(error) if had_credentials && self.renews_after(error) => self.read_once().await,
             _ => read,
         }
+    }
+
+    /// Whether it is worth another try: what the plugin once gave has ended.
+    fn renews_after(&mut self, error: &ReadError) -> bool {
+        matches!(error.cause(), Cause::Request(cause) if self.reach.renews_after(cause))
     }
 
     async fn read_once(&mut self) -> Result<Listing, ReadError> {
         if let Some(endpoints) = &mut self.endpoints {
             endpoints.begin();
         }
-        let target = self.reach.target(Asked::ApiServer).await?;
+        let target = self
+            .reach
+            .target()
+            .await
+            .map_err(|cause| ReadError::new(Asked::ApiServer, self.reach.described(), cause))?;
         match &mut self.endpoints {
             None => Ok(documents::read(&target, self.accepted.as_deref())
                 .await?

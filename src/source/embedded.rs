@@ -18,8 +18,8 @@ use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::local::Blocking;
-use super::{Asked, Cause, EmbeddedSettings, Phase, ReadError};
+use super::{Asked, EmbeddedSettings, ReadError};
+use crate::client::{Blocking, Cause, Phase};
 use crate::fs::{self, FileError};
 use crate::key::{PublicKey, parse_file};
 use crate::pem;
@@ -211,7 +211,7 @@ async fn make(folder: PathBuf) -> Result<Result<PublicKey, EmbeddedError>, Cause
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Cause::Internal {
-            reason: super::panic_message(error),
+            reason: fs::panic_message(error),
         })
 }
 

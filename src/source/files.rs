@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::local::Blocking;
-use super::{Asked, Cause, FilesSettings, Phase, ReadError};
+use super::{Asked, Cause, FilesSettings, ReadError};
+use crate::client::{Blocking, Phase};
 use crate::fs::{self, FileError};
 use crate::key::{self, Quarantined, Reason, parse_file};
 use crate::ring::Listing;
@@ -76,7 +76,7 @@ impl Files {
             .reading
             .run(Phase::File, fs::TIMEOUT, work)
             .await
-            .map_err(failed)?;
+            .map_err(|cause| failed(Cause::Request(cause)))?;
         // A doubt that is gone and comes back is told again.
         self.told.retain(|told| doubts.contains(told));
         for doubt in doubts {

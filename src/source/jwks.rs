@@ -3,10 +3,9 @@
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::access::roots;
-use super::fetch::{self, Proxy, Roots, Session, SystemRoots, Target, bearer};
-use super::local::{self, Blocking};
-use super::{Asked, Cause, JwksSettings, Phase, ReadError, parse};
+use super::{Asked, Cause, JwksSettings, ReadError, parse};
+use crate::client::fetch::{self, Proxy, Roots, Session, SystemRoots, Target, bearer};
+use crate::client::{self, Blocking, Phase, read_token, roots};
 use crate::fs;
 use crate::ring::Listing;
 
@@ -14,7 +13,7 @@ use crate::ring::Listing;
 pub(super) struct Jwks {
     settings: JwksSettings,
     system_roots: SystemRoots,
-    files: Blocking<Result<Files, Cause>>,
+    files: Blocking<Result<Files, client::Cause>>,
 }
 
 /// What the files that the settings name hold.
@@ -35,7 +34,7 @@ impl Jwks {
 
     pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
         let Ok(url) = Url::parse(&self.settings.url) else {
-            let cause = Cause::Settings {
+            let cause = client::Cause::Settings {
                 reason: "the url of the JWKS is not a URL".into(),
                 remedy: "Give it as https://HOST[:PORT]/PATH.".into(),
             };
@@ -43,9 +42,10 @@ impl Jwks {
         };
         let place = fetch::shown(&url);
         let failed = |cause| ReadError::new(Asked::Jwks, place.clone(), cause);
-        let target = self.target(&url).await.map_err(failed)?;
-        let mut session = Session::open(&target).await.map_err(failed)?;
-        let answer = session.get(&url).await.map_err(failed)?;
+        let unread = |cause| failed(Cause::Request(cause));
+        let target = self.target(&url).await.map_err(unread)?;
+        let mut session = Session::open(&target).await.map_err(unread)?;
+        let answer = session.get(&url).await.map_err(unread)?;
         let parsed = parse::jwks(&answer.body).await.map_err(failed)?;
         if parsed.keys.is_empty() {
             return Err(ReadError::nothing_publishable(
@@ -64,7 +64,7 @@ impl Jwks {
         })
     }
 
-    async fn target(&mut self, url: &Url) -> Result<Target, Cause> {
+    async fn target(&mut self, url: &Url) -> Result<Target, client::Cause> {
         let JwksSettings {
             ca_file,
             token_file,
@@ -74,7 +74,7 @@ impl Jwks {
         let read = move || {
             Ok(Files {
                 roots: ca_file.map(|path| roots("caFile", &path)).transpose()?,
-                token: token_file.map(|path| local::read_token(&path)).transpose()?,
+                token: token_file.map(|path| read_token(&path)).transpose()?,
             })
         };
         let files = self.files.run(Phase::File, fs::TIMEOUT, read).await??;
@@ -92,7 +92,7 @@ impl Jwks {
                 .into_iter()
                 .collect(),
             proxy: Proxy::Environment,
-            timeout: super::timeout(timeout),
+            timeout: client::timeout(timeout),
         })
     }
 }

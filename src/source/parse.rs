@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{Cause, panic_message};
+use super::Cause;
+use crate::client;
+use crate::fs::panic_message;
 use crate::key::{Parsed, parse_jwks};
 
 /// What is parsed in well under 5 ms where it stands: a few dozen keys.
@@ -22,8 +24,8 @@ pub(super) async fn jwks(document: &Bytes) -> Result<Parsed, Cause> {
     let document = document.clone();
     match tokio::task::spawn_blocking(move || parse_jwks(&document)).await {
         Ok(parsed) => Ok(parsed?),
-        Err(panic) => Err(Cause::Internal {
+        Err(panic) => Err(Cause::Request(client::Cause::Internal {
             reason: panic_message(panic),
-        }),
+        })),
     }
 }

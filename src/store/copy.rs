@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, oneshot, watch};
 
 use super::Fault;
 use super::file::{LedgerFile, LoadError, Loaded};
-use crate::source::panic_message;
+use crate::fs::panic_message;
 
 /// Publishing waits this long for a write.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use tokio::time::{sleep, timeout};
 use super::opening::{Judged, judge, judge_stored};
 use super::shared::{Read, SaveError, Shared};
 use super::{Fault, Folder, LockError, StoreSettings};
+use crate::client::Connections;
 use crate::ring::{Ledger, MAX_DOCUMENT};
-use crate::source::Connections;
 
 /// Bound of one read or write of a shared store.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::display::hex;
+
 /// Readable, and short enough for a prefix in front of it in a label of DNS (63 characters).
 const MAX_SLUG: usize = 30;
 
@@ -24,15 +26,6 @@ pub(crate) fn of(issuer: &str) -> String {
     let slug = slug.trim_end_matches('-');
     let unique = hex(&Sha256::digest(issuer)[..8]);
     format!("{slug}-{unique}")
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::shared::objects::Bucket;
-use crate::source::ApiServerSettings;
-
-/// How a bucket is written as a URL.
-pub const BUCKET_URLS: &str = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";
+use crate::client::ApiServerSettings;
+use crate::objects::ObjectStorageSettings;
 
 /// How any store but memory is written as a URL.
 pub const STORE_URLS: &str =
@@ -48,23 +45,6 @@ impl StoreSettings {
             }
         }
     }
-}
-
-/// A bucket or container.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ObjectStorageSettings {
-    /// Which, and the folder in it.
-    pub bucket: Bucket,
-    /// Where it is served, if not by the cloud that its kind belongs to.
-    pub endpoint: Option<String>,
-    /// The region of an S3 bucket.
-    pub region: Option<String>,
-    /// The storage account of an Azure container.
-    pub account: Option<String>,
-    /// The CA that must have signed the certificate of the endpoint (PEM), beside those of the operating system.
-    pub ca_file: Option<PathBuf>,
-    /// Lines `NAME=VALUE`: variables in the place of those of the environment.
-    pub credentials_file: Option<PathBuf>,
 }
 
 /// `ConfigMap`s of an API server.

@@ -2,19 +2,19 @@
 
 #[cfg(test)]
 pub(super) mod fake;
-pub(super) mod kubernetes;
-pub(super) mod objects;
+mod kubernetes;
+mod objects;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
 
 use kubernetes::ConfigMap;
-use object_store::UpdateVersion;
 use objects::Object;
 
 use super::StoreSettings;
-use crate::source::Connections;
+use crate::client::Connections;
+pub(super) use crate::objects::{Content, Proof, Read, SaveError, StoreError, Stored, Version};
 
 /// Where all replicas keep one issuer's ledger.
 #[derive(Debug)]
@@ -26,81 +26,6 @@ pub(super) enum Shared {
     /// In memory, and as bad as a test wants it.
     #[cfg(test)]
     Fake(fake::Fake),
-}
-
-/// Which generation of the stored ledger is meant: a write that names another one than there is, is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    /// There is none yet.
-    Absent,
-    /// The `resourceVersion` of an object.
-    Resource(String),
-    /// ETag and generation of an object in a bucket: the whole of it is named.
-    Object(UpdateVersion),
-    /// Counted.
-    #[cfg(test)]
-    Number(u64),
-}
-
-/// What a read gave.
-#[derive(Debug)]
-pub(super) enum Read {
-    /// The version that was known.
-    Unchanged,
-    /// Another one.
-    Stored(Stored),
-}
-
-/// What is stored.
-#[derive(Debug)]
-pub(super) struct Stored {
-    /// `None`: the store says that there is no ledger.
-    pub(super) content: Option<Content>,
-    /// What the next write has to name.
-    pub(super) version: Version,
-}
-
-/// What stands where the ledger should.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Content {
-    pub(super) bytes: Bytes,
-    pub(super) proof: Proof,
-}
-
-/// What is known of a content beside itself. What was cut on the way, or is something else's answer, must not be taken for a
-/// ledger that is torn in its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
-    /// Nothing.
-    None,
-    /// The store gives a checksum, and these are all bytes of it.
-    Whole,
-    /// It is a member of an object that is whole, and marked as ours.
-    Ours,
-}
-
-/// Why nothing was written.
-#[derive(Debug)]
-pub(super) enum SaveError {
-    /// Another replica was faster: read, merge, try again.
-    Lost,
-    /// Nobody knows whether it was written.
-    Failed(StoreError),
-}
-
-/// Why a store cannot be used now. One line: place, cause, remedy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct StoreError {
-    pub(super) message: String,
-}
-
-impl StoreError {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-        }
-    }
 }
 
 impl Shared {

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
+use crate::client::MAX_KUBECONFIG;
 use crate::fs;
-use crate::source::{FilesSettings, MAX_KUBECONFIG, SourceSettings, glob, matched};
+use crate::source::{FilesSettings, SourceSettings, glob, matched};
 
 /// A source, as a service would read it.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use super::super::Failure;
 use super::super::flags::SettingsArgs;
 use super::super::logging::{self, LoggingArgs};
 use super::direct::Store;
+use crate::client::ApiServerSettings;
 use crate::config::Settings;
 use crate::control::SOCKET;
-use crate::source::ApiServerSettings;
 use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, STORE_URLS, StoreSettings};
 
 /// Where the image and the systemd unit keep state.

@@ -1,7 +1,7 @@
 //! Flags and variables laid over a file.
 
 use super::*;
-use crate::source::ApiServerSettings;
+use crate::client::ApiServerSettings;
 
 #[test]
 fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {

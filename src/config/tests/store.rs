@@ -1,5 +1,5 @@
 use super::*;
-use crate::source::ApiServerSettings;
+use crate::client::ApiServerSettings;
 use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings};
 
 fn store(yaml: &str) -> StoreSettings {

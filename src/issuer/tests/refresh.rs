@@ -14,8 +14,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::client::ApiServerSettings;
 use crate::publication::fake::made;
-use crate::source::ApiServerSettings;
 use crate::store::{KubernetesSettings, StoreSettings};
 
 const REFRESH: SignedDuration = SignedDuration::from_millis(100);

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::client;
+use crate::client::fetch::{self, Answer, Session, Target};
 use crate::key::{MAX_BYTES, PublicKey, Quarantined};
-use crate::source::fetch::{self, Answer, Session, Target};
 use crate::source::{Accepted, Asked, Cause, ReadError, parse};
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -46,7 +47,8 @@ pub(super) async fn read_over(
     let issuer = session
         .get(&server.url(DISCOVERY))
         .await
-        .and_then(|discovery| claimed(&discovery))
+        .map_err(Cause::from)
+        .and_then(|discovery| Ok(claimed(&discovery)?))
         .and_then(|issuer| match accepted {
             Some(accepted) => accepted.check(&issuer).map(|()| issuer),
             None => Ok(issuer),
@@ -57,7 +59,7 @@ pub(super) async fn read_over(
         .await
         .map_err(|cause| server.error(JWKS, cause))?;
     if jwks.body.len() > limit {
-        return Err(server.error(JWKS, Cause::TooLarge { limit }));
+        return Err(server.error(JWKS, client::Cause::TooLarge { limit }));
     }
     let parsed = parse::jwks(&jwks.body)
         .await
@@ -86,13 +88,13 @@ impl Server<'_> {
         fetch::below(self.0, path)
     }
 
-    fn error(&self, path: &str, cause: Cause) -> ReadError {
+    fn error(&self, path: &str, cause: impl Into<Cause>) -> ReadError {
         ReadError::new(Asked::ApiServer, fetch::shown(&self.url(path)), cause)
     }
 }
 
 /// The issuer that a discovery document names (OpenID Connect Discovery 1.0 section 3).
-fn claimed(discovery: &Answer) -> Result<String, Cause> {
+fn claimed(discovery: &Answer) -> Result<String, client::Cause> {
     #[derive(Deserialize)]
     struct Document {
         issuer: String,
@@ -109,10 +111,10 @@ fn claimed(discovery: &Answer) -> Result<String, Cause> {
             }
             _ => format!("broken at line {}, column {}", error.line(), error.column()),
         };
-        Cause::NotJson { reason }
+        client::Cause::NotJson { reason }
     })?;
     if document.issuer.is_empty() {
-        return Err(Cause::NotJson {
+        return Err(client::Cause::NotJson {
             reason: "the issuer is empty".into(),
         });
     }

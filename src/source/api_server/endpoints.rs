@@ -13,11 +13,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::documents::{self, Documents};
 use super::slice::Slice;
+use crate::client;
+use crate::client::fetch::{self, Session, Target};
+use crate::fs::panic_message;
 use crate::key::{MAX_BYTES, Quarantined};
 use crate::ring::{EndpointReading, Listing};
-use crate::source::fetch::{self, Session, Target};
 use crate::source::survey::{Survey, Surveyed};
-use crate::source::{Accepted, Asked, Cause, ReadError, panic_message};
+use crate::source::{Accepted, Asked, Cause, ReadError};
 
 /// The slice of the service `kubernetes`, which bears its name: that name alone needs to be granted.
 const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
@@ -134,7 +136,10 @@ impl Endpoints {
             }
             Err(error) => error,
         };
-        let is_refused = matches!(error.cause(), Cause::Forbidden { .. } | Cause::NotFound);
+        let is_refused = matches!(
+            error.cause(),
+            Cause::Request(client::Cause::Forbidden { .. } | client::Cause::NotFound)
+        );
         self.unlisted = Some(error);
         if is_refused {
             self.refusals += 1;
@@ -205,12 +210,12 @@ async fn slice(target: &Target) -> Result<Slice, ReadError> {
     read.await.map_err(|cause| slice_error(target, cause))
 }
 
-async fn slice_over(session: &mut Session<'_>, target: &Target) -> Result<Slice, Cause> {
+async fn slice_over(session: &mut Session<'_>, target: &Target) -> Result<Slice, client::Cause> {
     let answer = session.get(&fetch::below(&target.base, SLICE)).await?;
     Slice::parse(&answer.body)
 }
 
-fn slice_error(target: &Target, cause: Cause) -> ReadError {
+fn slice_error(target: &Target, cause: impl Into<Cause>) -> ReadError {
     let place = fetch::shown(&fetch::below(&target.base, SLICE));
     ReadError::new(Asked::EndpointSlice, place, cause)
 }
@@ -242,7 +247,7 @@ async fn ask(
         let endpoint: Arc<str> = address.to_string().into();
         let (documents, slice) = asked.await.unwrap_or_else(|panic| {
             let reason = panic_message(panic);
-            let error = ReadError::new(Asked::ApiServer, &*endpoint, Cause::Internal { reason });
+            let error = ReadError::new(Asked::ApiServer, &*endpoint, client::Cause::Internal { reason });
             (Err(error), None)
         });
         answers.push(Answered {
@@ -329,7 +334,7 @@ fn listing(answers: Vec<Answered>, complete: bool) -> Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::fetch::{Proxy, Roots, SystemRoots};
+    use crate::client::fetch::{Proxy, Roots, SystemRoots};
     use http::HeaderMap;
 
     #[test]

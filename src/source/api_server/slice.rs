@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::source::Cause;
+use crate::client::Cause;
 
 /// Far more than any control plane has.
 pub(super) const MAX_ENDPOINTS: usize = 100;

@@ -4,7 +4,7 @@
 mod server;
 
 use super::*;
-use crate::source::ApiServerSettings;
+use crate::client::ApiServerSettings;
 use crate::store::direct::{AmendError, Change, in_shared};
 use crate::store::fake::{ISSUER, document, ledger};
 use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, Replica, name};

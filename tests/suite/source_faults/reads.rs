@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use oidc_issuer::client::ApiServerSettings;
 use oidc_issuer::key::PublicKey;
 use oidc_issuer::ring::Listing;
-use oidc_issuer::source::{ApiServerSettings, JwksSettings, ReadError, Source, SourceSettings};
+use oidc_issuer::source::{JwksSettings, ReadError, Source, SourceSettings};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};

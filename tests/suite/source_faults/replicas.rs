@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use oidc_issuer::client::ApiServerSettings;
 use oidc_issuer::key::parse_file;
-use oidc_issuer::source::{ApiServerSettings, SourceSettings};
+use oidc_issuer::source::SourceSettings;
 use serde_json::json;
 use tempfile::TempDir;
 

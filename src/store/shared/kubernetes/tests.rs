@@ -7,7 +7,7 @@ use axum::extract::{Path as Segment, State};
 use axum::routing::{get, post};
 
 use super::*;
-use crate::source::ApiServerSettings;
+use crate::client::ApiServerSettings;
 use crate::store::fake::ISSUER;
 
 /// As much of an API server as there is to `ConfigMap`s.
@@ -298,8 +298,11 @@ async fn an_error_says_what_to_do() {
     let error = format!("{:?}", object.save(large, &version, None).await);
     assert!(error.contains("use store.objectStorage"), "{error}");
 
-    object.namespace = Some("nowhere".into());
-    object.object = None;
+    let nowhere = KubernetesSettings {
+        namespace: Some("nowhere".into()),
+        ..settings(&api.address)
+    };
+    let mut object = ConfigMap::new(&nowhere, ISSUER, Connections::default());
     let error = format!("{:?}", object.save(octets("one"), &Version::Absent, None).await);
     assert!(error.contains("Create the namespace"), "{error}");
 }

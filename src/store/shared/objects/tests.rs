@@ -1,8 +1,10 @@
-use object_store::ObjectStoreExt as _;
-use object_store::memory::InMemory;
+use std::sync::Arc;
 
-use super::client::check_credentials;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+
 use super::*;
+use crate::objects::Bucket;
 use crate::store::fake::ISSUER;
 
 fn settings(url: &str) -> ObjectStorageSettings {
@@ -18,12 +20,18 @@ fn settings(url: &str) -> ObjectStorageSettings {
 
 /// Two replicas with one bucket.
 fn pair() -> (Object, Object) {
+    let (ours, theirs, _) = pair_over();
+    (ours, theirs)
+}
+
+fn pair_over() -> (Object, Object, Arc<dyn ObjectStore>) {
     let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let object = || Object {
-        client: Some(Arc::clone(&bucket)),
-        ..Object::new(&settings("s3://keys/prod"), ISSUER, Connections::default())
+    let object = || {
+        let mut object = Object::new(&settings("s3://keys/prod"), ISSUER, Connections::default());
+        object.storage = object.storage.over(Arc::clone(&bucket));
+        object
     };
-    (object(), object())
+    (object(), object(), bucket)
 }
 
 fn octets(text: &'static str) -> Bytes {
@@ -81,9 +89,8 @@ async fn who_was_slower_has_lost() {
 
 #[tokio::test]
 async fn one_that_was_deleted_has_lost_too() {
-    let (mut object, _) = pair();
+    let (mut object, _, bucket) = pair_over();
     let version = object.save(octets("one"), &Version::Absent, None).await.unwrap();
-    let bucket = object.client().await.unwrap();
     bucket.delete(&object.path.clone()).await.unwrap();
     let lost = object.save(octets("two"), &version, None).await;
     assert!(matches!(lost, Err(SaveError::Lost)), "{lost:?}");
@@ -99,85 +106,4 @@ async fn what_is_torn_is_kept_beside_it() {
     assert!(place.contains(".json.torn-"), "{place}");
     assert_eq!(object.set_aside(&now).await.unwrap(), place, "once");
     assert_eq!(object.previous().await.unwrap(), None);
-}
-
-#[test]
-fn a_bucket_is_a_kind_a_name_and_a_prefix() {
-    for (url, shown) in [
-        ("s3://keys", "s3://keys"),
-        ("s3://keys/a/b/", "s3://keys"),
-        ("gs://keys/a", "gs://keys"),
-        ("az://keys", "az://keys"),
-    ] {
-        assert_eq!(Bucket::parse(url).unwrap().to_string(), shown, "{url}");
-    }
-    let bucket = Bucket::parse("s3://keys/a/b/").unwrap();
-    assert_eq!(bucket.prefix.to_string(), "a/b");
-    assert_eq!(bucket.with_prefix(), "s3://keys/a/b");
-    assert_eq!(Bucket::parse("s3://keys").unwrap().with_prefix(), "s3://keys");
-    for url in [
-        "keys",
-        "s3:///a",
-        "file:///a",
-        "https://keys.s3.amazonaws.com",
-        "s3://user@keys",
-        "s3://keys?x=y",
-        "s3://keys:9000/a",
-    ] {
-        let error = Bucket::parse(url).unwrap_err();
-        assert!(error.contains("s3://BUCKET/PREFIX"), "{url}: {error}");
-    }
-}
-
-#[test]
-fn a_file_with_credentials_has_the_variables_of_its_kind() {
-    let bucket = Bucket::parse("s3://keys").unwrap();
-    let text = "# keys of the bucket\nAWS_ACCESS_KEY_ID=a=b\nexport AWS_SECRET_ACCESS_KEY=\"s\"\n\n";
-    let read = check_credentials(text, &bucket).unwrap();
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(
-        read,
-        [
-            pair("AWS_ACCESS_KEY_ID", "a=b"),
-            pair("AWS_SECRET_ACCESS_KEY", "s")
-        ]
-    );
-    let error = check_credentials("\nsecret", &bucket).unwrap_err();
-    assert!(
-        error.starts_with("line 2 ") && !error.contains("secret"),
-        "{error}"
-    );
-    let error = check_credentials("GOOGLE_X=secret", &bucket).unwrap_err();
-    assert!(!error.contains("secret"), "{error}");
-}
-
-#[test]
-fn a_client_is_made_of_settings_and_says_what_is_wrong_with_them() {
-    let home = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = home.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        Some(path)
-    };
-    let mut s3 = settings("s3://keys");
-    s3.credentials_file = file("good", "AWS_ACCESS_KEY_ID=a\nAWS_SECRET_ACCESS_KEY=b\n");
-    s3.endpoint = Some("http://127.0.0.1:1".into());
-    client::client(&s3, Connections::default()).unwrap();
-    s3.credentials_file = file("bad", "AWS_ACCESS_KEI=secret");
-    let error = client::client(&s3, Connections::default()).unwrap_err();
-    assert!(
-        error.contains("AWS_ACCESS_KEI") && !error.contains("secret"),
-        "{error}"
-    );
-    s3.credentials_file = None;
-    s3.ca_file = file("ca", "nothing");
-    let error = client::client(&s3, Connections::default()).unwrap_err();
-    assert!(error.contains("holds no CERTIFICATE"), "{error}");
-    let mut azure = settings("az://keys");
-    azure.account = Some("me".into());
-    azure.credentials_file = file("key", "AZURE_STORAGE_ACCOUNT_KEY=!secret");
-    let error = client::client(&azure, Connections::default())
-        .map(drop)
-        .unwrap_err();
-    assert!(!error.contains("secret"), "{error}");
 }

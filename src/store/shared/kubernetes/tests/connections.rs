@@ -122,18 +122,3 @@ async fn a_write_that_was_done_before_its_answer_was_lost_is_a_lost_race() {
         "one, and one for each that was lost"
     );
 }
-
-#[tokio::test]
-async fn another_object_than_was_asked_for_is_not_taken_for_it() {
-    let (api, mut object) = Api::start().await;
-    stored(&mut object).await;
-    object.save(octets("one"), &Version::Absent, None).await.unwrap();
-    let reply = Reply {
-        status: StatusCode::OK,
-        body: api.objects()[0].to_string().into(),
-    };
-    assert!(object.object(&reply).is_ok());
-    object.name.push('2');
-    let error = object.object(&reply).unwrap_err().to_string();
-    assert!(error.contains("was not answered with that object"), "{error}");
-}

@@ -65,7 +65,7 @@ impl fmt::Debug for Access {
 }
 
 /// CAs in a PEM file.
-pub(super) fn roots(what: &'static str, path: &Path) -> Result<Roots, Cause> {
+pub(crate) fn roots(what: &'static str, path: &Path) -> Result<Roots, Cause> {
     let pem = local::read_setting(what, path, fs::MAX_PEM)?;
     Roots::pinned(&pem).map_err(|reason| local::unusable(what, path, reason))
 }

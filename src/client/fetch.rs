@@ -29,23 +29,23 @@ use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
 
 use super::{Cause, Phase};
-pub(super) use answer::Answer;
+pub(crate) use answer::Answer;
 pub(crate) use answer::Reply;
 use answer::{Sent, collect};
-pub(super) use connect::Proxy;
+pub(crate) use connect::Proxy;
 pub(crate) use exchange::Exchange;
 use meter::Meter;
 pub(crate) use pool::Connections;
-pub(super) use tls::{Identity, IdentityFault, Roots, SystemRoots};
+pub(crate) use tls::{Identity, IdentityFault, Roots, SystemRoots};
 
 /// More than any key set: the API server's own document has a few hundred bytes a key.
-pub(super) const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// More than an object of an API server: etcd takes 1.5 MiB of it.
-pub(super) const MAX_OBJECT: usize = 4 << 20;
+pub(crate) const MAX_OBJECT: usize = 4 << 20;
 
 /// Bound of one whole read, where the settings name none.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who asks.
 const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("oidc-issuer/", env!("CARGO_PKG_VERSION")));
@@ -59,21 +59,21 @@ type Wire = Box<dyn Stream>;
 
 /// A server, and how it is to be reached.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// Scheme, host, port and the path that every path asked for is appended to.
-    pub(super) base: Url,
+    pub(crate) base: Url,
     /// Which CAs may have signed its certificate.
-    pub(super) roots: Roots,
+    pub(crate) roots: Roots,
     /// The name to check in its certificate, where it is not the host of `base`.
-    pub(super) server_name: Option<String>,
+    pub(crate) server_name: Option<String>,
     /// Our own certificate.
-    pub(super) identity: Option<Arc<Identity>>,
+    pub(crate) identity: Option<Arc<Identity>>,
     /// Credentials, sent with every request. Only ever sent over the connection that was checked.
-    pub(super) headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The way there.
-    pub(super) proxy: Proxy,
+    pub(crate) proxy: Proxy,
     /// Bound of everything done over one session.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Target {
@@ -87,7 +87,7 @@ impl Target {
 }
 
 /// One read: its connection, and its time.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     target: &'a Target,
     headers: HeaderMap,
     deadline: Deadline,
@@ -107,7 +107,7 @@ struct Connection {
 
 impl<'a> Session<'a> {
     /// Connects, and over TLS checks who is there.
-    pub(super) async fn open(target: &'a Target) -> Result<Self, Cause> {
+    pub(crate) async fn open(target: &'a Target) -> Result<Self, Cause> {
         check(&target.base)?;
         let deadline = Deadline::new(target.timeout);
         let headers = headers(target)?;
@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
     }
 
     /// Gets a document, `url` being below the session's target. Anything but a plain 200 is an error.
-    pub(super) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
+    pub(crate) async fn get(&mut self, url: &Url) -> Result<Answer, Cause> {
         let response = match self.ask(Method::GET, url).await {
             // A server may close a connection after each answer, announced or not.
             Err(Cause::Interrupted { .. }) if self.connection.has_answered => {
@@ -232,7 +232,7 @@ fn request(
 }
 
 /// `url` with a path appended, whatever slash is between them; the query goes.
-pub(super) fn below(base: &Url, path: &str) -> Url {
+pub(crate) fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_query(None);
     url.set_fragment(None);
@@ -241,7 +241,7 @@ pub(super) fn below(base: &Url, path: &str) -> Url {
 }
 
 /// A URL as it may be shown: without userinfo, query and fragment, where credentials may be.
-pub(super) fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     let had_query = url.query().is_some();
     // Fails only where there can be none.
@@ -257,12 +257,12 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 /// Host, and port where it is not that of the scheme.
-pub(super) fn authority(url: &Url) -> &str {
+pub(crate) fn authority(url: &Url) -> &str {
     &url[url::Position::BeforeHost..url::Position::AfterPort]
 }
 
 /// Refuses addresses that keys must not be read from.
-pub(super) fn check(url: &Url) -> Result<(), Cause> {
+pub(crate) fn check(url: &Url) -> Result<(), Cause> {
     let settings = |reason: String, remedy: &str| {
         Err(Cause::Settings {
             reason,
@@ -323,7 +323,7 @@ fn headers(target: &Target) -> Result<HeaderMap, Cause> {
 }
 
 /// `Authorization: Bearer`, never shown by `Debug`. `None` where the token cannot be in a header.
-pub(super) fn bearer(token: &str) -> Option<(HeaderName, HeaderValue)> {
+pub(crate) fn bearer(token: &str) -> Option<(HeaderName, HeaderValue)> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some((http::header::AUTHORIZATION, value))

@@ -21,7 +21,7 @@ use super::{Cause, Phase, Target, Wire, tls};
 
 /// The way to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::source) enum Proxy {
+pub(crate) enum Proxy {
     /// Straight there.
     None,
     /// As `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, read as curl reads them.

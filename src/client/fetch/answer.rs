@@ -11,15 +11,15 @@ use hyper::body::{Body, Incoming};
 use url::Url;
 
 use super::{Cause, MAX_BODY, Phase, broken, shown};
-use crate::source::Status;
+use crate::client::Status;
 
 /// A document that was answered with 200.
 #[derive(Debug)]
-pub(in crate::source) struct Answer {
+pub(crate) struct Answer {
     /// Its octets, never empty.
-    pub(in crate::source) body: Bytes,
+    pub(crate) body: Bytes,
     /// How long it may still be cached, as it says.
-    pub(in crate::source) max_age: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 impl Answer {

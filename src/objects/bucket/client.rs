@@ -13,11 +13,11 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::http::Connector;
+use crate::client::{Connections, Exchange};
 use crate::fs::{self, FileError};
-use crate::source::{Connections, Exchange};
-use crate::store::{BUCKET_URLS, ObjectStorageSettings};
+use crate::objects::{BUCKET_URLS, ObjectStorageSettings};
 
-/// Of one more try. What is done over it is tried again by the replica, at its own pace.
+/// Of one more try. What is done over it is tried again by the caller, at its own pace.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Upper bound of a file with credentials: a private key of a service account is among them.
@@ -98,7 +98,7 @@ impl Bucket {
         })
     }
 
-    /// The bucket, and where in it the ledgers are.
+    /// The bucket, and the folder in it.
     pub fn with_prefix(&self) -> String {
         match self.prefix.as_ref() {
             "" => self.to_string(),
@@ -126,6 +126,7 @@ impl fmt::Display for Bucket {
 /// Makes a client. `Err` says what is wrong with the settings, and never what is in the credentials. Blocking.
 pub(super) fn client(
     settings: &ObjectStorageSettings,
+    limit: usize,
     connections: Connections,
 ) -> Result<Arc<dyn ObjectStore>, String> {
     let variables = match &settings.credentials_file {
@@ -133,7 +134,10 @@ pub(super) fn client(
         None => Vec::new(),
     };
     check_files(settings.bucket.kind, &variables)?;
-    let connector = connector(settings, connections)?;
+    let connector = Connector {
+        exchange: exchange(settings, connections)?,
+        limit,
+    };
     match settings.bucket.kind {
         Kind::S3 => s3(settings, variables, connector),
         Kind::Google => google(settings, variables, connector),
@@ -228,15 +232,13 @@ fn options(settings: &ObjectStorageSettings) -> ClientOptions {
     ClientOptions::new().with_allow_http(endpoint.starts_with("http://"))
 }
 
-fn connector(settings: &ObjectStorageSettings, connections: Connections) -> Result<Connector, String> {
+fn exchange(settings: &ObjectStorageSettings, connections: Connections) -> Result<Exchange, String> {
     let Some(file) = &settings.ca_file else {
-        return Exchange::new(connections, None).map(Connector);
+        return Exchange::new(connections, None);
     };
     let unusable = |reason: String| format!("caFile {} cannot be used: {reason}", file.display());
     let pem = fs::read(file, fs::MAX_PEM).map_err(|error| unusable(error.to_string()))?;
-    Exchange::new(connections, Some(&pem))
-        .map(Connector)
-        .map_err(unusable)
+    Exchange::new(connections, Some(&pem)).map_err(unusable)
 }
 
 /// The files that the library reads on its own, at any time and without bounds.

@@ -25,7 +25,7 @@ use crate::{certificate, pem};
 
 /// Which CAs may have signed a server's certificate.
 #[derive(Clone, Debug)]
-pub(in crate::source) enum Roots {
+pub(crate) enum Roots {
     /// These alone.
     Pinned(Arc<Pinned>),
     /// These, beside those of the operating system.
@@ -36,14 +36,14 @@ pub(in crate::source) enum Roots {
 
 /// The CAs of a file, or of a kubeconfig.
 #[derive(Debug)]
-pub(in crate::source) struct Pinned {
+pub(crate) struct Pinned {
     certificates: Vec<CertificateDer<'static>>,
     store: Arc<RootCertStore>,
 }
 
 /// The CAs of the operating system: one store for the process.
 #[derive(Clone, Debug, Default)]
-pub(in crate::source) struct SystemRoots;
+pub(crate) struct SystemRoots;
 
 /// How old the store of the system's CAs may be: they change with an update of the system.
 const SYSTEM_ROOTS_MAX_AGE: Duration = Duration::from_hours(1);
@@ -58,11 +58,11 @@ struct LoadedRoots {
 }
 
 /// Our own certificate and its key, which stays where it is wiped in the end: in the TLS library.
-pub(in crate::source) struct Identity(Arc<CertifiedKey>);
+pub(crate) struct Identity(Arc<CertifiedKey>);
 
 /// Why a certificate and its key are no identity.
 #[derive(Debug)]
-pub(in crate::source) enum IdentityFault {
+pub(crate) enum IdentityFault {
     /// One of them cannot be used: what is wrong with it.
     Unusable(String),
     /// The key is that of another certificate.
@@ -97,7 +97,7 @@ impl PartialEq for Roots {
 
 impl Roots {
     /// The CAs in a PEM file. `Err` says what is wrong with it.
-    pub(in crate::source) fn pinned(pem: &[u8]) -> Result<Self, String> {
+    pub(crate) fn pinned(pem: &[u8]) -> Result<Self, String> {
         Pinned::new(pem).map(Self::Pinned)
     }
 
@@ -201,7 +201,7 @@ impl SystemRoots {
 
 impl Identity {
     /// A certificate chain and its key, in PEM. `Err` says what is wrong with them, never what is in them.
-    pub(in crate::source) fn new(chain: &[u8], key: &[u8]) -> Result<Self, IdentityFault> {
+    pub(crate) fn new(chain: &[u8], key: &[u8]) -> Result<Self, IdentityFault> {
         let chain = pem::certificates(chain).map_err(|error| format!("it {error}"))?;
         if chain.is_empty() {
             return Err("it holds no CERTIFICATE block".to_owned().into());

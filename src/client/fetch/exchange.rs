@@ -11,7 +11,7 @@ use http_body_util::Full;
 use url::{Host, Url};
 
 use super::{Connections, PROGRAM, Proxy, Roots, TIMEOUT, Target, authority};
-use crate::source::Cause;
+use crate::client::Cause;
 
 /// A metadata service of a cloud is on the same machine, or not there at all.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);

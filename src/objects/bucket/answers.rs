@@ -191,7 +191,7 @@ fn is_whole(headers: &HeaderMap, body: &[u8]) -> bool {
     let sum = Md5::digest(body);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let base64 = STANDARD.encode(sum);
-    let hex = crate::store::name::hex(&sum);
+    let hex = crate::display::hex(&sum);
     let is_tag = text("etag").is_some_and(|tag| tag.trim_matches('"').eq_ignore_ascii_case(&hex));
     let is_md5 = text("content-md5").is_some_and(|given| given.trim() == base64);
     let is_hash = headers

@@ -1,8 +1,8 @@
 //! What to do about a refusal: by the code that the storage gave, never by a guess from the status.
 
 use super::Refused;
-use crate::source::Cause;
-use crate::store::shared::objects::client::Kind;
+use crate::client::Cause;
+use crate::objects::bucket::client::Kind;
 
 impl Refused {
     /// `None` where the storage gave a code that is not known here: its own message says more than any guess.

@@ -10,7 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::source::fetch::{bearer, below};
+use crate::client::fetch::{bearer, below};
 use server::{Does, Server};
 
 /// More than any step of a test takes.

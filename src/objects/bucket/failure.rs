@@ -12,7 +12,7 @@ use object_store::Error;
 
 use super::client::Kind;
 use super::words::Words;
-use crate::source::{Cause, quote};
+use crate::client::{Cause, quote};
 
 /// Why an answer about an object is none.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -1,14 +1,14 @@
-//! The files that a source needs for reading: which setting names them, and how long it waits for them.
+//! The files that a request needs: which setting names them, and how long it waits for them.
 
 use std::path::Path;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Cause, Phase, panic_message};
-use crate::fs::{self, Ended};
+use super::{Cause, Phase};
+use crate::fs::{self, Ended, panic_message};
 
-/// A file that a source needs for reading, named by its setting.
+/// A file that a request needs, named by its setting.
 pub(super) fn read_setting(
     what: &'static str,
     path: &Path,
@@ -27,7 +27,7 @@ pub(super) fn unusable(what: &'static str, path: &Path, reason: String) -> Cause
 }
 
 /// The bearer token in a file: one line of visible ASCII.
-pub(super) fn read_token(path: &Path) -> Result<Zeroizing<String>, Cause> {
+pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<String>, Cause> {
     const WHAT: &str = "tokenFile";
     let bytes = read_setting(WHAT, path, 64 << 10)?;
     let token = bytes.trim_ascii();
@@ -48,7 +48,7 @@ pub(super) fn read_token(path: &Path) -> Result<Zeroizing<String>, Cause> {
 
 /// File reading, bounded in time; what takes longer is told with its phase.
 #[derive(Debug)]
-pub(super) struct Blocking<T>(fs::Blocking<T>);
+pub(crate) struct Blocking<T>(fs::Blocking<T>);
 
 impl<T> Default for Blocking<T> {
     fn default() -> Self {
@@ -57,7 +57,7 @@ impl<T> Default for Blocking<T> {
 }
 
 impl<T: Send + 'static> Blocking<T> {
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &mut self,
         phase: Phase,
         after: Duration,

@@ -12,7 +12,7 @@ use super::exec::{self, Credentials};
 use super::fetch::{self, Connections, Reply, Roots, Target};
 use super::local::Blocking;
 use super::place::{self, described};
-use super::{ApiServerSettings, Asked, Cause, Phase, ReadError};
+use super::{ApiServerSettings, Asked, Cause, Phase, RequestError};
 use crate::fs;
 
 /// How an API server is reached: found anew each time.
@@ -49,12 +49,12 @@ impl Reach {
         method: Method,
         path: &str,
         json: Option<Bytes>,
-    ) -> Result<Reply, ReadError> {
+    ) -> Result<Reply, RequestError> {
         let had_credentials = self.has_credentials();
         let sent = self.send_once(method.clone(), path, json.clone()).await;
         match &sent {
             // Refused before anything was done.
-            Err(error) if had_credentials && self.renews_after(error) => {
+            Err(error) if had_credentials && self.renews_after(&error.cause) => {
                 self.send_once(method, path, json).await
             }
             _ => sent,
@@ -66,31 +66,18 @@ impl Reach {
         method: Method,
         path: &str,
         json: Option<Bytes>,
-    ) -> Result<Reply, ReadError> {
-        let target = self.target(Asked::ConfigMap).await?;
+    ) -> Result<Reply, RequestError> {
+        let target = self
+            .target()
+            .await
+            .map_err(|cause| RequestError::new(Asked::ConfigMap, self.described(), cause))?;
         let url = fetch::below(&target.base, path);
         let sent = self.connections.send(&target, method, &url, json).await;
-        sent.map_err(|cause| ReadError::new(Asked::ConfigMap, fetch::shown(&url), cause))
+        sent.map_err(|cause| RequestError::new(Asked::ConfigMap, fetch::shown(&url), cause))
     }
 
     /// Where to connect, as what: read anew from files, variables and plugins.
-    pub(super) async fn target(&mut self, asked: Asked) -> Result<Target, ReadError> {
-        self.read()
-            .await
-            .map_err(|cause| ReadError::new(asked, described(&self.settings), cause))
-    }
-
-    /// Whether a plugin gave credentials before.
-    pub(super) fn has_credentials(&self) -> bool {
-        self.given.is_some()
-    }
-
-    /// Whether it is worth another try: what the plugin once gave has ended.
-    pub(super) fn renews_after(&mut self, error: &ReadError) -> bool {
-        matches!(error.cause(), Cause::Unauthorized { .. }) && self.given.take().is_some()
-    }
-
-    async fn read(&mut self) -> Result<Target, Cause> {
+    pub(crate) async fn target(&mut self) -> Result<Target, Cause> {
         let settings = self.settings.clone();
         let read = move || place::read(&settings);
         let mut access = self.files.run(Phase::File, fs::TIMEOUT, read).await??;
@@ -108,6 +95,21 @@ impl Reach {
             proxy: access.proxy,
             timeout: super::timeout(self.settings.timeout),
         })
+    }
+
+    /// What the settings name, for a person: while no address is known yet.
+    pub(crate) fn described(&self) -> String {
+        described(&self.settings)
+    }
+
+    /// Whether a plugin gave credentials before.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Whether it is worth another try: what the plugin once gave has ended.
+    pub(crate) fn renews_after(&mut self, cause: &Cause) -> bool {
+        matches!(cause, Cause::Unauthorized { .. }) && self.given.take().is_some()
     }
 
     async fn credentials(&mut self, config: kube::config::ExecConfig) -> Result<Credentials, Cause> {

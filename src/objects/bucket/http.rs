@@ -14,18 +14,22 @@ use object_store::client::{
 
 use super::answers::About;
 use super::failure::Failure;
-use crate::ring::MAX_DOCUMENT;
-use crate::source::{Cause, Exchange};
+use crate::client::{Cause, Exchange};
 
 /// Makes clients that share connections.
 #[derive(Debug)]
-pub(super) struct Connector(pub(super) Exchange);
+pub(super) struct Connector {
+    pub(super) exchange: Exchange,
+    /// What an answer may have, in bytes.
+    pub(super) limit: usize,
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let allow_http = options.get_config_value(&ClientConfigKey::AllowHttp);
         Ok(HttpClient::new(Client {
-            exchange: self.0.clone(),
+            exchange: self.exchange.clone(),
+            limit: self.limit,
             allow_http: allow_http.as_deref() == Some("true"),
         }))
     }
@@ -34,6 +38,7 @@ impl HttpConnector for Connector {
 #[derive(Debug)]
 struct Client {
     exchange: Exchange,
+    limit: usize,
     allow_http: bool,
 }
 
@@ -52,7 +57,7 @@ impl HttpService for Client {
             let about = head.extensions.get::<About>().cloned();
             let (method, asked) = (head.method.clone(), head.headers.clone());
             let request = Request::from_parts(head, body);
-            let answer = self.exchange.send(request, MAX_DOCUMENT, self.allow_http).await;
+            let answer = self.exchange.send(request, self.limit, self.allow_http).await;
             let answer = answer.map_err(|cause| failed(Failure::Unreached(cause)))?;
             // Those that ask for credentials know their servers' answers best.
             let answer = match about {

@@ -19,7 +19,7 @@ use url::Url;
 
 use super::{Connection, Deadline, Identity, MAX_OBJECT, Proxy, Reply, Roots, Session, SystemRoots, Target};
 use super::{check, headers, request};
-use crate::source::Cause;
+use crate::client::Cause;
 
 /// How long a connection is used: after that, a balancer may lead to a replica that came meanwhile.
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -82,7 +82,7 @@ impl Connections {
     /// are: a POST creates a name, a PUT names the `resourceVersion` that it replaces. If the first one was done, the
     /// second is answered 409, like a race that another replica has won: its sender reads, finds its own ledger, and has
     /// nothing left to write.
-    pub(in crate::source) async fn send(
+    pub(crate) async fn send(
         &self,
         target: &Target,
         method: Method,
@@ -98,7 +98,7 @@ impl Connections {
 
     /// Sends a request as it is, with its own headers, and gives back the answer whatever its status is. The body has at
     /// most `limit` bytes. Sent twice like the others.
-    pub(in crate::source) async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         target: &Target,
         request: &Request<Full<Bytes>>,
@@ -140,7 +140,7 @@ impl Connections {
     }
 
     /// The CAs of the operating system, for all who share the connections.
-    pub(in crate::source) fn system_roots(&self) -> SystemRoots {
+    pub(crate) fn system_roots(&self) -> SystemRoots {
         self.0.system_roots.clone()
     }
 
