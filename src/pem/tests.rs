@@ -206,6 +206,8 @@ proptest! {
         taken in 0_usize..80,
         put in prop::sample::select(vec!["", " ", "\n", "\r", "-", "\u{feff}", "x", "# ", "\0", ":", "\n\n", "-----"]),
     ) {
+        // One letter for another makes another certificate: PEM has no checksum.
+        prop_assume!(put != "x" || taken != 1);
         let Made { one, two, .. } = made();
         let chain = format!("{one}{two}");
         let at = at.index(chain.len());
