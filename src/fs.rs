@@ -20,7 +20,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
-pub(crate) use blocking::{Blocking, Ended, panic_message};
+pub(crate) use blocking::{Blocking, Ended, panic_message, panic_text};
 pub(crate) use secret::read_to_end;
 
 /// Upper bound for reading files, all those of one purpose together.

@@ -1,19 +1,23 @@
-//! One issuer's task: owns its state and ties source, ring, publication and catalog together.
+//! The issuers: a table of their states, what is due, and who works for them. Ties source, ring, publication and catalog
+//! together.
 
 mod ahead;
 mod chronicle;
 mod desk;
+mod due;
 mod endpoints;
+mod engine;
+mod entry;
 mod events;
-mod guard;
 mod memory;
 mod owners;
 mod pace;
+mod places;
 mod reader;
 mod reminders;
 mod shared;
+mod state;
 mod supervisor;
-mod task;
 
 use jiff::SignedDuration;
 
@@ -23,9 +27,10 @@ use crate::source::SourceSettings;
 
 pub use desk::{Answer, AskError, Desk};
 pub use owners::KeyOwners;
+pub use places::ReadLimits;
 pub use reminders::Reminders;
 pub use shared::{Published, Shared};
-pub use supervisor::{Applied, Issuers};
+pub use supervisor::{Applied, Issuers, Upserted};
 
 /// An issuer as configured and validated.
 #[derive(Clone, Debug, PartialEq)]

@@ -19,7 +19,7 @@ use embedded::Embedded;
 pub(crate) use error::Kind;
 pub use error::{Asked, Cause, ReadError};
 use files::Files;
-pub use files::FolderWatch;
+pub use files::{Changes, FolderWatch};
 pub(crate) use files::{glob, matched};
 use jwks::Jwks;
 pub use survey::{Survey, Surveyed};
@@ -88,6 +88,14 @@ impl Source {
             Adapter::Files(source) => source.read().await,
             Adapter::Jwks(source) => source.read().await,
             Adapter::Embedded(source) => source.read().await,
+        }
+    }
+
+    /// What tells of reasons to read before the next turn. `None` where there are none.
+    pub fn changes(&self) -> Option<Changes> {
+        match &self.0 {
+            Adapter::Files(source) => Some(source.changes()),
+            Adapter::ApiServer(_) | Adapter::Jwks(_) | Adapter::Embedded(_) => None,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Audit, Control, ControlState};
 use crate::edge::{Edge, EdgeError, Hosts, TlsSettings};
-use crate::issuer::{Issuers, KeyOwners, Reminders, Shared};
+use crate::issuer::{Issuers, KeyOwners, ReadLimits, Reminders, Shared};
 use crate::metrics::{Metrics, VERSION};
 use crate::source::FolderWatch;
 use crate::store::{FolderLock, LockError, Stores};
@@ -221,6 +221,7 @@ impl Start {
             folders: FolderWatch::default(),
             reminders: Reminders::default(),
             owners: KeyOwners::default(),
+            reads: ReadLimits::default(),
         };
         announce(&asked, &odd, &settings, &addresses, &admin_socket);
         // From here on they are the settings of those that run.

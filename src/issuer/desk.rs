@@ -1,14 +1,14 @@
-//! Where operators' commands are taken to the issuers: each is carried out by the task of its issuer, and nothing else.
+//! Where operators' commands are taken to the issuers: each is an event in the mailbox of its issuer.
 
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::engine::Engine;
+use super::state::Event;
 use crate::ring::{Command, Denied, Done, Outcome};
-use crate::store::Replica;
 
 /// How long a command waits for the task of its issuer: it may wait for a disk, a second for each change before it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,25 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer waits for the shared store, so that it can tell whether the other replicas will know.
 const STORED_WITHIN: Duration = Duration::from_secs(3);
 
-/// Commands that may wait for one issuer; operators are few.
-const QUEUE: usize = 16;
+/// So many issuers are named where another one was asked for.
+const MAX_NAMED: usize = 20;
 
 /// Takes commands to the issuers of this process, and knows them over reloads. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Desk(Arc<RwLock<Vec<Window>>>);
-
-/// How one issuer is reached.
 #[derive(Clone, Debug)]
-pub(super) struct Window {
-    issuer: String,
-    // A channel has room for 32 of what it carries from the start: for pointers that is little.
-    orders: mpsc::Sender<Box<Order>>,
-    replica: Replica,
-}
-
-/// The other end of it: outlives a panic of the issuer's task.
-#[derive(Clone, Debug)]
-pub(super) struct Inbox(pub(super) Arc<Mutex<mpsc::Receiver<Box<Order>>>>);
+pub struct Desk(pub(super) Engine);
 
 /// A command under way.
 #[derive(Debug)]
@@ -114,32 +101,34 @@ fn which(known: &[String]) -> String {
 impl Desk {
     /// The issuer that is meant: the only one where none is named.
     pub fn issuer(&self, named: Option<&str>) -> Result<String, AskError> {
-        Ok(self.window(named)?.issuer)
+        let found = match named {
+            None => self.0.only(),
+            Some(url) => self.0.find(url),
+        };
+        match (found, named) {
+            (Some(entry), _) => Ok(entry.parts.settings.profile.issuer.as_str().to_owned()),
+            (None, None) => Err(AskError::WhichIssuer { known: self.known() }),
+            (None, Some(asked)) => Err(self.unknown(asked)),
+        }
     }
 
     /// Has a command carried out, and waits until its effect is kept on this machine and published.
     pub async fn ask(&self, issuer: &str, command: Command, by: &str) -> Result<Answer, AskError> {
-        let Window {
-            issuer,
-            orders,
-            replica,
-        } = self.window(Some(issuer))?;
+        let entry = self.0.find(issuer).ok_or_else(|| self.unknown(issuer))?;
         let unavailable = |reason: String| AskError::Unavailable {
-            issuer: issuer.clone(),
+            issuer: issuer.to_owned(),
             reason,
         };
+        let replica = self.0.shared().stores.replica(issuer);
         if let Some(reason) = replica.status_now().waits {
             return Err(unavailable(format!("its ledger is not read yet ({reason})")));
         }
         let (answer, answered) = oneshot::channel();
         let by = by.to_owned();
         let order = Box::new(Order { command, by, answer });
-        let asked = async {
-            orders.send(order).await.ok()?;
-            answered.await.ok()
-        };
-        match timeout(PATIENCE, asked).await {
-            Ok(Some(answer)) => {
+        self.0.push(&entry, Event::Order(order));
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(answer)) => {
                 let (outcome, at) = answer?;
                 let warnings = match outcome.done {
                     Done::Nothing => Vec::new(),
@@ -151,7 +140,7 @@ impl Desk {
                     warnings,
                 })
             }
-            Ok(None) => Err(unavailable(
+            Ok(Err(_)) => Err(unavailable(
                 "its task has just ended, by a reload or a defect; look with `keys list`, and ask again"
                     .into(),
             )),
@@ -162,38 +151,20 @@ impl Desk {
         }
     }
 
-    fn window(&self, named: Option<&str>) -> Result<Window, AskError> {
-        // Replaced as a whole, so a panic elsewhere leaves it so.
-        let windows = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let known = || windows.iter().map(|window| window.issuer.clone()).collect();
-        match (named, &**windows) {
-            (None, [only]) => Ok(only.clone()),
-            (None, _) => Err(AskError::WhichIssuer { known: known() }),
-            (Some(asked), _) => {
-                let found = windows.iter().find(|window| window.issuer == asked);
-                found.cloned().ok_or_else(|| AskError::UnknownIssuer {
-                    asked: asked.to_owned(),
-                    known: known(),
-                })
-            }
+    fn unknown(&self, asked: &str) -> AskError {
+        AskError::UnknownIssuer {
+            asked: asked.to_owned(),
+            known: self.known(),
         }
     }
 
-    pub(super) fn replace(&self, windows: impl Iterator<Item = Window>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = windows.collect();
-    }
-}
-
-impl Window {
-    pub(super) fn open(issuer: &str, replica: Replica) -> (Self, Inbox) {
-        let (orders, inbox) = mpsc::channel(QUEUE);
-        let issuer = issuer.to_owned();
-        let window = Self {
-            issuer,
-            orders,
-            replica,
-        };
-        (window, Inbox(Arc::new(Mutex::new(inbox))))
+    /// The issuers that there are, for a person.
+    fn known(&self) -> Vec<String> {
+        let (all, mut known) = self.0.known(MAX_NAMED);
+        if let Some(more @ 1..) = all.checked_sub(known.len()) {
+            known.push(format!("and {more} more"));
+        }
+        known
     }
 }
 

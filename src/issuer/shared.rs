@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{KeyOwners, Reminders};
+use super::{KeyOwners, ReadLimits, Reminders};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -28,6 +28,8 @@ pub struct Shared {
     pub reminders: Reminders,
     /// Which of them publishes which key.
     pub owners: KeyOwners,
+    /// How many sources are read at once.
+    pub reads: ReadLimits,
 }
 
 /// How far the issuers are: what `/readyz` waits for.

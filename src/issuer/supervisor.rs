@@ -4,16 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use super::IssuerSettings;
-use super::desk::{Desk, Window};
-use super::guard::{Work, restarted};
+use super::desk::Desk;
+use super::engine::Engine;
+use super::entry::Entry;
 use super::memory::Handover;
 use super::shared::{Published, Shared};
-use super::task::{Issuer, Parts};
+use super::state::Parts;
 use crate::catalog::{Route, Slot};
 use crate::publication::IssuerUrl;
 
@@ -23,14 +22,11 @@ const STARTS_WITHIN: Duration = Duration::from_millis(2500);
 /// So many changes are made in the catalog one by one; for more it is cheaper to make the catalog anew.
 const FEW: usize = 64;
 
-/// The issuers of the process, each with a task of its own: one issuer's trouble never touches another.
+/// The issuers of the process: one issuer's trouble never touches another.
 #[derive(Debug)]
 pub struct Issuers {
-    shared: Shared,
-    /// In the order of the configuration.
-    running: Vec<Running>,
+    engine: Engine,
     published: watch::Sender<Published>,
-    desk: Desk,
 }
 
 /// What a reload changed.
@@ -44,21 +40,19 @@ pub struct Applied {
     pub dropped: usize,
 }
 
-/// One issuer's task, and what outlives a change of its settings.
-#[derive(Debug)]
-struct Running {
-    settings: Arc<IssuerSettings>,
-    slot: Arc<Slot>,
-    handover: Handover,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-    /// Ends when what its ledger says was published, or when it is known that it has to wait. `None`: it was waited for.
-    started: Option<oneshot::Receiver<()>>,
-    window: Window,
+/// What became of one issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upserted {
+    /// It was not there before.
+    Added,
+    /// Its settings are others now.
+    Changed,
+    /// Its settings are those that it had.
+    Same,
 }
 
 impl Issuers {
-    /// Starts an issuer's task for each, within a tokio runtime, and serves them by the catalog.
+    /// Starts the issuers, within a tokio runtime, and serves them by the catalog.
     pub fn start(shared: Shared, settings: Vec<IssuerSettings>) -> Self {
         let required = settings.iter().filter(|settings| settings.required);
         let waiting = required.map(|settings| settings.profile.issuer.clone()).collect();
@@ -66,29 +60,58 @@ impl Issuers {
             waiting,
             ..Published::default()
         });
-        let mut issuers = Self {
-            shared,
-            running: Vec::new(),
+        let issuers = Self {
+            engine: Engine::start(shared),
             published,
-            desk: Desk::default(),
         };
-        issuers.running = settings
+        let entries = settings
             .into_iter()
-            .map(|settings| issuers.run(Arc::new(settings), Arc::default(), Handover::default()))
-            .collect();
-        issuers.serve();
+            .map(|settings| issuers.add(Arc::new(settings), Arc::default(), Handover::default()));
+        let entries: Vec<_> = entries.collect();
+        issuers.serve(&entries);
         issuers
+    }
+
+    /// Adds one issuer, or changes its settings. What its ledger says is published as soon as that was read.
+    pub async fn upsert(&self, settings: IssuerSettings) -> Upserted {
+        let url = settings.profile.issuer.clone();
+        let (entry, upserted) = match self.engine.find(url.as_str()) {
+            Some(before) if *before.parts.settings == settings => return Upserted::Same,
+            Some(before) => {
+                let entry = self.change(&before, settings).await;
+                (entry, Upserted::Changed)
+            }
+            None => {
+                let entry = self.add(Arc::new(settings), Arc::default(), Handover::default());
+                tracing::info!(issuer = url.as_str(), "an issuer was added");
+                (entry, Upserted::Added)
+            }
+        };
+        self.engine.shared().catalog.upsert(route(&entry));
+        upserted
+    }
+
+    /// Withdraws one issuer at once (404) and keeps its ledger. Whether there was such a one.
+    pub async fn remove(&self, issuer: &IssuerUrl) -> bool {
+        let Some(entry) = self.engine.find(issuer.as_str()) else {
+            return false;
+        };
+        self.published
+            .send_if_modified(|published| published.leaves(issuer));
+        self.engine.shared().catalog.remove(issuer);
+        self.drop_all(vec![entry]).await;
+        true
     }
 
     /// Takes over a reloaded configuration. An issuer that is no longer there is withdrawn at once (404), and its
     /// ledger kept; one that comes back is published again from it; one whose sources changed keeps it; one that
     /// did not change is not disturbed. Costs a comparison for each issuer, and for those that changed their change.
     pub async fn apply(&mut self, settings: Vec<IssuerSettings>) -> Applied {
-        let before = std::mem::take(&mut self.running);
+        let before = self.engine.all();
         let wanted: HashSet<_> = settings.iter().map(|settings| &settings.profile.issuer).collect();
         let (kept, dropped): (Vec<_>, Vec<_>) = before
             .into_iter()
-            .partition(|running| wanted.contains(running.issuer()));
+            .partition(|entry| wanted.contains(issuer_of(entry)));
         let mut applied = Applied {
             dropped: dropped.len(),
             ..Applied::default()
@@ -98,39 +121,37 @@ impl Issuers {
 
         let mut kept: HashMap<_, _> = kept
             .into_iter()
-            .map(|running| (running.issuer().clone(), running))
+            .map(|entry| (issuer_of(&entry).clone(), entry))
             .collect();
-        let mut others = Vec::new();
+        let (mut others, mut all) = (Vec::new(), Vec::new());
         for settings in settings {
             let url = settings.profile.issuer.clone();
-            let running = match kept.remove(&url) {
-                Some(running) if *running.settings == settings => running,
-                Some(running) => {
-                    let (slot, handover) = (Arc::clone(&running.slot), running.handover.clone());
-                    running.stopped().await;
-                    tracing::info!(issuer = url.as_str(), "the settings of an issuer changed");
+            let entry = match kept.remove(&url) {
+                Some(entry) if *entry.parts.settings == settings => entry,
+                Some(entry) => {
                     applied.changed += 1;
-                    others.push(self.running.len());
-                    self.run(Arc::new(settings), slot, handover)
+                    let entry = self.change(&entry, settings).await;
+                    others.push(Arc::clone(&entry));
+                    entry
                 }
                 None => {
                     tracing::info!(issuer = url.as_str(), "an issuer was added");
                     applied.added += 1;
-                    others.push(self.running.len());
-                    self.run(Arc::new(settings), Arc::default(), Handover::default())
+                    let entry = self.add(Arc::new(settings), Arc::default(), Handover::default());
+                    others.push(Arc::clone(&entry));
+                    entry
                 }
             };
-            self.running.push(running);
+            all.push(entry);
         }
         // All of them at once: a store that does not answer must not hold up a reload once for each issuer.
         self.started().await;
         if others.len() <= FEW {
-            for running in others.into_iter().filter_map(|index| self.running.get(index)) {
-                self.shared.catalog.upsert(running.route());
+            for entry in others {
+                self.engine.shared().catalog.upsert(route(&entry));
             }
-            self.take_commands();
         } else {
-            self.serve();
+            self.serve(&all);
         }
         applied
     }
@@ -147,28 +168,32 @@ impl Issuers {
     }
 
     /// Ends those that were dropped: 404 from now on.
-    async fn withdraw(&self, kept: &[Running], dropped: Vec<Running>) {
-        let catalog = &self.shared.catalog;
+    async fn withdraw(&self, kept: &[Arc<Entry>], dropped: Vec<Arc<Entry>>) {
+        let catalog = &self.engine.shared().catalog;
         if dropped.len() <= FEW {
-            for running in &dropped {
-                catalog.remove(running.issuer());
+            for entry in &dropped {
+                catalog.remove(issuer_of(entry));
             }
         } else {
-            catalog.replace(kept.iter().map(Running::route));
+            catalog.replace(kept.iter().map(route));
         }
-        if !dropped.is_empty() {
-            self.desk
-                .replace(kept.iter().map(|running| running.window.clone()));
-        }
+        self.drop_all(dropped).await;
+    }
+
+    async fn drop_all(&self, dropped: Vec<Arc<Entry>>) {
         // All of them at once: each may wait for a disk.
-        for running in &dropped {
-            running.stop.cancel();
-        }
-        for running in dropped {
-            let url = running.issuer().clone();
-            running.stopped().await;
-            self.shared.stores.replica(url.as_str()).rests();
-            self.shared.metrics.issuer(url.as_str()).removed();
+        let ending: Vec<_> = dropped
+            .into_iter()
+            .map(|entry| {
+                self.engine.remove(&entry);
+                (issuer_of(&entry).clone(), entry.end())
+            })
+            .collect();
+        for (url, ending) in ending {
+            ending.ended().await;
+            let shared = self.engine.shared();
+            shared.stores.replica(url.as_str()).rests();
+            shared.metrics.issuer(url.as_str()).removed();
             tracing::info!(
                 issuer = url.as_str(),
                 "an issuer was withdrawn; its ledger is kept"
@@ -179,18 +204,7 @@ impl Issuers {
     /// Waits until what each ledger says is published, a little longer than a store that hangs takes: who was let in
     /// before would be told 503, though the keys are known. A ledger that is there and not to be used is not waited for.
     pub async fn started(&mut self) {
-        let starting: Vec<_> = self
-            .running
-            .iter_mut()
-            .filter_map(|running| running.started.take())
-            .collect();
-        let all = async {
-            for started in starting {
-                // Fails where it is done, or the task panicked, which was logged.
-                let _ = started.await;
-            }
-        };
-        let _ = tokio::time::timeout(STARTS_WITHIN, all).await;
+        let _ = tokio::time::timeout(STARTS_WITHIN, self.engine.started()).await;
     }
 
     /// How far they are.
@@ -200,111 +214,57 @@ impl Issuers {
 
     /// Where operators' commands are taken to them.
     pub fn desk(&self) -> Desk {
-        self.desk.clone()
+        Desk(self.engine.clone())
     }
 
     /// Stops reading. What is published stays in the catalog.
     pub async fn shutdown(self) {
-        for running in &self.running {
-            running.stop.cancel();
-        }
-        for running in self.running {
-            running.stopped().await;
+        let ending: Vec<_> = self.engine.all().iter().map(|entry| entry.end()).collect();
+        for ending in ending {
+            ending.ended().await;
         }
     }
 
-    fn serve(&self) {
-        self.shared
-            .catalog
-            .replace(self.running.iter().map(Running::route));
-        self.take_commands();
+    fn serve(&self, entries: &[Arc<Entry>]) {
+        self.engine.shared().catalog.replace(entries.iter().map(route));
     }
 
-    fn take_commands(&self) {
-        self.desk
-            .replace(self.running.iter().map(|running| running.window.clone()));
-    }
-
-    fn run(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>, handover: Handover) -> Running {
+    /// The issuer with other settings: what is published, told and counted goes on.
+    async fn change(&self, before: &Arc<Entry>, settings: IssuerSettings) -> Arc<Entry> {
+        let Parts { slot, handover, .. } = before.parts.clone();
+        self.engine.remove(before);
+        before.end().ended().await;
         let issuer = settings.profile.issuer.as_str();
+        tracing::info!(issuer, "the settings of an issuer changed");
+        self.add(Arc::new(settings), slot, handover)
+    }
+
+    fn add(&self, settings: Arc<IssuerSettings>, slot: Arc<Slot>, handover: Handover) -> Arc<Entry> {
+        let shared = Arc::clone(self.engine.shared());
         let counted = Arc::clone(&slot);
-        self.shared
+        shared
             .metrics
-            .issuer(issuer)
+            .issuer(settings.profile.issuer.as_str())
             .requested(move || counted.requests());
-        let (window, inbox) = Window::open(issuer, self.shared.stores.replica(issuer));
-        let parts = Parts {
-            settings: Arc::clone(&settings),
-            shared: self.shared.clone(),
-            slot: Arc::clone(&slot),
-            published: self.published.clone(),
-            inbox,
-            handover: handover.clone(),
-        };
-        let stop = CancellationToken::new();
-        let (tell, started) = oneshot::channel();
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let what = format!("the task of issuer {}", parts.settings.profile.issuer);
-            let mut tell = Some(tell);
-            let start = || work(parts.clone(), tell.take());
-            restarted(&what, &stopped, start).await;
-        });
-        Running {
+        self.engine.add(Parts {
             settings,
+            shared,
             slot,
+            published: self.published.clone(),
             handover,
-            stop,
-            task,
-            started: Some(started),
-            window,
-        }
+        })
     }
 }
 
-/// `tell` is dropped when what the ledger says was published, or when it is known that the ledger cannot be had now.
-fn work(parts: Parts, tell: Option<oneshot::Sender<()>>) -> Work {
-    let url = parts.settings.profile.issuer.clone();
-    let replica = parts.shared.stores.replica(url.as_str());
-    let published = parts.published.clone();
-    Box::pin(async move {
-        // On the heap until it is done: what it needs is not needed for the rest of the issuer's life.
-        let mut opening = Box::pin(Issuer::open(parts));
-        let opened = tokio::select! {
-            issuer = &mut opening => Some(issuer),
-            () = replica.waits() => None,
-        };
-        if let Some(reason) = replica.status_now().waits {
-            let reason = format!("its ledger cannot be read: {reason}");
-            published.send_modify(|published| published.reason(&url, Some(reason)));
-        }
-        drop(tell);
-        let issuer = match opened {
-            Some(issuer) => issuer,
-            None => opening.as_mut().await,
-        };
-        drop(opening);
-        issuer.run().await;
-    })
+fn issuer_of(entry: &Arc<Entry>) -> &IssuerUrl {
+    &entry.parts.settings.profile.issuer
 }
 
-impl Running {
-    fn issuer(&self) -> &IssuerUrl {
-        &self.settings.profile.issuer
-    }
-
-    fn route(&self) -> Route {
-        let profile = &self.settings.profile;
-        Route {
-            issuer: profile.issuer.clone(),
-            jwks_uri: profile.jwks_uri.clone(),
-            slot: Arc::clone(&self.slot),
-        }
-    }
-
-    /// Ends the task, and waits for its end: nothing is published after it.
-    async fn stopped(self) {
-        self.stop.cancel();
-        let _ = self.task.await;
+fn route(entry: &Arc<Entry>) -> Route {
+    let profile = &entry.parts.settings.profile;
+    Route {
+        issuer: profile.issuer.clone(),
+        jwks_uri: profile.jwks_uri.clone(),
+        slot: Arc::clone(&entry.parts.slot),
     }
 }

@@ -61,6 +61,7 @@ impl House {
             folders: FolderWatch::default(),
             reminders: Reminders::default(),
             owners: KeyOwners::default(),
+            reads: ReadLimits::default(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),

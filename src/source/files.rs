@@ -25,7 +25,8 @@ use crate::ring::Listing;
 pub use folders::FolderWatch;
 use glob::is_glob;
 use walk::Bounds;
-use watch::{Changes, Watch};
+pub use watch::Changes;
+use watch::Watch;
 
 /// More files than any cluster has keys.
 const MAX_FILES: usize = 1000;
@@ -99,6 +100,10 @@ impl Files {
 
     pub(super) async fn changed(&mut self) {
         self.changes.next().await;
+    }
+
+    pub(super) fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 }
 

@@ -223,6 +223,11 @@ impl Replica {
         self.durable(kept);
     }
 
+    /// Whether other replicas share its store.
+    pub fn is_shared(&self) -> bool {
+        self.0.shared.is_some()
+    }
+
     /// What was published goes to the shared store.
     pub fn share(&self, ledger: &Ledger) {
         self.0.published.send_if_modified(|published| {

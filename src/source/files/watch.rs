@@ -34,12 +34,12 @@ const PATIENCE_OF_WALK: Duration = Duration::from_secs(1);
 const MAX_FOLDERS: usize = 500;
 
 /// Tells when the files may have changed.
-#[derive(Debug)]
-pub(super) struct Changes(Arc<Notify>);
+#[derive(Clone, Debug)]
+pub struct Changes(Arc<Notify>);
 
 impl Changes {
     /// Waits for a change, and for its end.
-    pub(super) async fn next(&mut self) {
+    pub async fn next(&mut self) {
         self.0.notified().await;
         let latest = Instant::now() + PATIENCE;
         while timeout(PAUSE, self.0.notified()).await.is_ok() && Instant::now() < latest {}

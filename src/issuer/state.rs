@@ -5,28 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, yield_now};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
+use tokio::task::yield_now;
 
+use super::IssuerSettings;
 use super::ahead;
 use super::chronicle::{Chronicle, log};
-use super::desk::{self, Inbox};
+use super::desk;
 use super::endpoints::counted;
 use super::events::Turn;
-use super::guard::{Work, restarted};
 use super::memory::{Handover, Memory, SourceState};
 use super::owners::{Owned, Shares};
-use super::reader::{Order, Reading, read_on};
+use super::reader::Reading;
 use super::shared::{Published, Shared};
-use super::{IssuerSettings, IssuerSource};
 use crate::catalog::Slot;
-use crate::client;
 use crate::key::Quarantined;
 use crate::metrics::{IssuerMetrics, RotationState};
 use crate::publication;
 use crate::ring::{KeySet, Ledger, Listing, Refused, Ring, SourceId};
-use crate::source::{Accepted, Asked, Cause, ReadError};
+use crate::source::{Asked, Cause, ReadError};
 use crate::store::{Found, Replica};
 
 /// The clock may jump while we sleep: the time is looked at this often.
@@ -35,15 +32,27 @@ const LOOK: Duration = Duration::from_secs(30);
 /// So many sources are named where `/readyz` says why an issuer waits.
 const MAX_REASONS: usize = 3;
 
-/// All that an issuer's task is made of: made again from this after a panic.
+/// All that an issuer is made of: made again from this after a panic.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     pub(super) settings: Arc<IssuerSettings>,
-    pub(super) shared: Shared,
+    pub(super) shared: Arc<Shared>,
     pub(super) slot: Arc<Slot>,
     pub(super) published: watch::Sender<Published>,
-    pub(super) inbox: Inbox,
     pub(super) handover: Handover,
+}
+
+/// What happens to an issuer.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A source was read.
+    Reading(Box<Reading>),
+    /// Another replica knows something.
+    Found(Found),
+    /// An operator's command.
+    Order(Box<desk::Order>),
+    /// Something may change by time alone.
+    Due,
 }
 
 /// The state of one issuer. Nothing here waits, but for the local copy of its ledger: a second at most.
@@ -139,44 +148,30 @@ impl Issuer {
         }
     }
 
-    /// Reads the sources and the shared store, and does what follows from it, until it is dropped.
-    pub(super) async fn run(mut self) {
-        let (readings, mut heard) = mpsc::channel(16);
-        let (found, mut merges) = mpsc::channel(1);
-        let mut tasks = JoinSet::new();
-        for order in self.orders() {
-            tasks.spawn(read_guarded(self.name.clone(), order, readings.clone()));
+    /// Takes up one event, and does what follows from it. Waits for the local copy of the ledger alone, a second at most.
+    pub(super) async fn take(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Reading(reading) => self.heard(*reading, now).await,
+            Event::Found(found) => self.merge(found, now).await,
+            Event::Order(order) => self.obey(*order, now).await,
+            Event::Due => self.settle(now).await,
         }
-        let refresh = self.parts.settings.refresh.try_into().unwrap_or_default();
-        tasks.spawn(follow_guarded(
-            self.name.clone(),
-            self.replica.clone(),
-            refresh,
-            found,
-        ));
-        let Inbox(inbox) = self.parts.inbox.clone();
-        let mut orders = inbox.lock().await;
-        loop {
-            let now = self.now();
-            tokio::select! {
-                Some(reading) = heard.recv() => {
-                    let now = self.now();
-                    self.heard(*reading, now).await;
-                }
-                Some(found) = merges.recv() => {
-                    let now = self.now();
-                    self.merge(found, now).await;
-                }
-                Some(order) = orders.recv() => {
-                    let now = self.now();
-                    self.obey(*order, now).await;
-                }
-                () = tokio::time::sleep(self.until_next_change(now)) => {
-                    let now = self.now();
-                    self.settle(now).await;
-                }
-            }
-        }
+    }
+
+    /// How long nothing changes by itself; `None` where nothing ever does.
+    pub(super) fn rests_for(&mut self) -> Option<Duration> {
+        let now = self.now();
+        let next = self.ring.next_change(now)?;
+        // A little late rather than a little early, which would be once more.
+        let until =
+            Duration::try_from(now.duration_until(next)).unwrap_or_default() + Duration::from_millis(1);
+        Some(until.min(LOOK))
+    }
+
+    /// Where its ledger is kept.
+    pub(super) fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     /// The time that the ring goes by: a leap of the wall clock is not taken for time that has passed.
@@ -210,31 +205,6 @@ impl Issuer {
         let outcome = self.ring.obey(command, by, now);
         self.settle(now).await;
         order.answer(outcome, now);
-    }
-
-    fn orders(&self) -> Vec<Order> {
-        let IssuerSettings { sources, refresh, .. } = &*self.parts.settings;
-        let order = |(index, source): (usize, &IssuerSource)| Order {
-            index,
-            settings: source.settings.clone(),
-            accepted: Accepted {
-                issuer: self.name.clone(),
-                claims: source.claims.clone(),
-            },
-            refresh: (*refresh).try_into().unwrap_or_default(),
-            folders: self.parts.shared.folders.clone(),
-        };
-        sources.iter().enumerate().map(order).collect()
-    }
-
-    fn until_next_change(&self, now: Timestamp) -> Duration {
-        let Some(next) = self.ring.next_change(now) else {
-            return LOOK;
-        };
-        // A little late rather than a little early, which would be once more.
-        let until =
-            Duration::try_from(now.duration_until(next)).unwrap_or_default() + Duration::from_millis(1);
-        until.min(LOOK)
     }
 
     /// A source was read.
@@ -422,44 +392,6 @@ impl Drop for Issuer {
             ring: (!std::thread::panicking()).then(|| self.ring.clone()),
         });
     }
-}
-
-/// Follows the shared store.
-async fn follow_guarded(issuer: String, replica: Replica, refresh: Duration, found: mpsc::Sender<Found>) {
-    let what = format!("following the store of issuer {issuer}");
-    let start = || -> Work {
-        let (replica, found) = (replica.clone(), found.clone());
-        Box::pin(async move { replica.follow(refresh, found).await })
-    };
-    restarted(&what, &CancellationToken::new(), start).await;
-}
-
-/// Reads a source; should that panic, it counts as a failed read.
-async fn read_guarded(issuer: String, order: Order, readings: mpsc::Sender<Box<Reading>>) {
-    let what = format!("reading source {} of issuer {issuer}", order.index);
-    let mut is_first = true;
-    let start = || reading(order.clone(), readings.clone(), std::mem::take(&mut is_first));
-    // It ends with the issuer's task, which drops it.
-    restarted(&what, &CancellationToken::new(), start).await;
-}
-
-fn reading(order: Order, readings: mpsc::Sender<Box<Reading>>, is_first: bool) -> Work {
-    Box::pin(async move {
-        if !is_first {
-            let cause = client::Cause::Internal {
-                reason: "a panic, see the log".into(),
-            };
-            let error = ReadError::new(Asked::Files, "source", cause);
-            let _ = readings
-                .send(Box::new(Reading {
-                    source: order.index,
-                    outcome: Err(error),
-                    survey: None,
-                }))
-                .await;
-        }
-        read_on(order, readings).await;
-    })
 }
 
 /// What a failed read means depends on why it failed, and on why nothing is published if nothing is.

@@ -1,0 +1,559 @@
+//! The issuers of the process as values in a table: none of them has a task, a timer or a channel while nothing happens.
+//!
+//! What happens to an issuer is an event in its mailbox. Where nobody works for that issuer, a task begins that takes up its
+//! events one by one, and ends when there is none. What is to be done later is in one queue for all. Reads run beside, as
+//! many at once as there are [`Places`]. So an issuer's trouble costs its own place and its own task, and a panic its own state,
+//! which is made again from its ledger.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::{Duration, Instant};
+
+use super::ahead;
+use super::due::{Due, DueQueue, IssuerId, What};
+use super::entry::{Entry, Reader};
+use super::pace::{Pace, jittered};
+use super::places::{Last, Places};
+use super::reader::{self, Reading};
+use super::shared::Shared;
+use super::state::{Event, Issuer, Parts};
+use crate::fs::panic_text;
+use crate::source::{Accepted, Source, SourceSettings};
+use crate::store::Found;
+
+/// Between two reads of files that change without a pause.
+const MIN_GAP: Duration = Duration::from_millis(100);
+
+/// Where there are no events of changed files, they are noticed after this at the latest.
+const MAX_FILES_REFRESH: Duration = Duration::from_secs(30);
+
+/// The clocks are looked at this often, also where no issuer does anything: they may be set, or the machine may sleep.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// The first pause before an issuer that panicked is made again; it doubles each time.
+const PANIC_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// Ledgers that are read and written at the same time.
+const OPENING_AT_ONCE: usize = 64;
+
+/// The engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Engine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    table: Mutex<Table>,
+    next_id: AtomicU64,
+    due: DueQueue,
+    places: Places,
+    opening: Arc<Semaphore>,
+    /// Issuers whose ledgers were not asked for yet.
+    starting: AtomicUsize,
+    started: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_url: BTreeMap<Arc<str>, Arc<Entry>>,
+    by_id: HashMap<IssuerId, Arc<Entry>>,
+}
+
+impl Engine {
+    /// Within a tokio runtime. It stops working when the last clone is dropped.
+    pub(super) fn start(shared: Shared) -> Self {
+        let inner = Arc::new(Inner {
+            places: Places::new(shared.reads),
+            shared: Arc::new(shared),
+            table: Mutex::default(),
+            next_id: AtomicU64::new(0),
+            due: DueQueue::default(),
+            opening: Arc::new(Semaphore::new(OPENING_AT_ONCE)),
+            starting: AtomicUsize::new(0),
+            started: Notify::new(),
+        });
+        tokio::spawn(clockwork(Arc::downgrade(&inner)));
+        tokio::spawn(look_at_clocks(Arc::downgrade(&inner)));
+        Self(inner)
+    }
+
+    /// What all issuers have in common.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Adds an issuer, and begins with its ledger. One with the same URL must have ended.
+    pub(super) fn add(&self, parts: Parts) -> Arc<Entry> {
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let readers = readers(&parts);
+        let entry = Arc::new(Entry::new(id, parts, readers));
+        let url: Arc<str> = entry.parts.settings.profile.issuer.as_str().into();
+        {
+            let mut table = self.0.table();
+            table.by_id.insert(id, Arc::clone(&entry));
+            table.by_url.insert(url, Arc::clone(&entry));
+        }
+        for (source, reader) in (0_u32..).zip(&*entry.readers()) {
+            Inner::watch(&self.0, &entry, source, reader.source.as_deref());
+        }
+        self.0.starting.fetch_add(1, Ordering::AcqRel);
+        Inner::open(&self.0, &entry, Some(Starting(Arc::clone(&self.0))));
+        entry
+    }
+
+    /// The issuer of this URL.
+    pub(super) fn find(&self, url: &str) -> Option<Arc<Entry>> {
+        self.0.table().by_url.get(url).cloned()
+    }
+
+    /// Whether there is exactly one issuer, and which.
+    pub(super) fn only(&self) -> Option<Arc<Entry>> {
+        let table = self.0.table();
+        let mut all = table.by_url.values();
+        let only = all.next().cloned();
+        only.filter(|_| all.next().is_none())
+    }
+
+    /// How many there are, and the URLs of the first of them.
+    pub(super) fn known(&self, most: usize) -> (usize, Vec<String>) {
+        let table = self.0.table();
+        let urls = table.by_url.keys().take(most).map(|url| url.to_string());
+        (table.by_url.len(), urls.collect())
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        self.0.table().by_url.values().cloned().collect()
+    }
+
+    /// Takes an issuer out of the table; it is to be ended.
+    pub(super) fn remove(&self, entry: &Arc<Entry>) {
+        let mut table = self.0.table();
+        table.by_id.remove(&entry.id);
+        let url = entry.parts.settings.profile.issuer.as_str();
+        if table.by_url.get(url).is_some_and(|now| now.id == entry.id) {
+            table.by_url.remove(url);
+        }
+        let entries = table.by_id.len();
+        if table.by_id.capacity() > 1024 && entries < table.by_id.capacity() / 4 {
+            table.by_id.shrink_to_fit();
+        }
+        // What the queue has of those that have left.
+        if self.0.due.len() > 1024 + 8 * entries {
+            let by_id = &table.by_id;
+            self.0.due.retain(|due| by_id.contains_key(&due.issuer));
+        }
+    }
+
+    /// Waits until what each ledger says is published, or it is known that the ledger cannot be had now.
+    pub(super) async fn started(&self) {
+        loop {
+            let mut told = pin!(self.0.started.notified());
+            told.as_mut().enable();
+            if self.0.starting.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// An event of an issuer.
+    pub(super) fn push(&self, entry: &Arc<Entry>, event: Event) {
+        Inner::push(&self.0, entry, event);
+    }
+}
+
+impl Inner {
+    /// Entries are added and removed in single steps, so a panic elsewhere leaves it whole.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(inner: &Arc<Self>, entry: &Arc<Entry>, event: Event) {
+        let work = |issuer| tokio::spawn(guarded(Arc::clone(inner), Arc::clone(entry), Some(issuer), None));
+        entry.push(event, work);
+    }
+
+    fn open(inner: &Arc<Self>, entry: &Arc<Entry>, starting: Option<Starting>) {
+        let work = || tokio::spawn(guarded(Arc::clone(inner), Arc::clone(entry), None, starting));
+        entry.open(work);
+    }
+
+    /// Does what is due.
+    fn fire(inner: &Arc<Self>, due: Due) {
+        let Some(entry) = inner.table().by_id.get(&due.issuer).cloned() else {
+            return;
+        };
+        match due.what {
+            What::Read(source) => Self::read(inner, &entry, source, due.number),
+            What::Settle if entry.is_appointed(due.number) => Self::push(inner, &entry, Event::Due),
+            What::Settle => {}
+            What::Restart => Self::open(inner, &entry, None),
+        }
+    }
+
+    /// When the source of this entry is read next.
+    fn appoint_read(&self, entry: &Entry, source: u32, wait: Duration) {
+        let mut readers = entry.readers();
+        let Some(reader) = usize::try_from(source).ok().and_then(|at| readers.get_mut(at)) else {
+            return;
+        };
+        reader.appointment = reader.appointment.wrapping_add(1);
+        let number = reader.appointment;
+        drop(readers);
+        self.due.add(Due {
+            at: Instant::now() + wait,
+            issuer: entry.id,
+            what: What::Read(source),
+            number,
+        });
+    }
+
+    /// Begins a read, unless another appointment counts by now.
+    fn read(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32, number: u32) {
+        let Ok(at) = usize::try_from(source) else { return };
+        let mut readers = entry.readers();
+        let Some(reader) = readers.get_mut(at).filter(|reader| reader.appointment == number) else {
+            return;
+        };
+        if entry.is_ended() {
+            return;
+        }
+        let last = reader.last;
+        let Some(taken) = reader.source.take() else {
+            reader.again = true;
+            return;
+        };
+        drop(readers);
+        tokio::spawn(read(
+            Arc::downgrade(inner),
+            Arc::downgrade(entry),
+            source,
+            taken,
+            last,
+        ));
+    }
+
+    /// A source was read.
+    fn was_read(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32, read: Read) {
+        let Ok(at) = usize::try_from(source) else { return };
+        let Read {
+            source: back,
+            reading,
+        } = read;
+        let wait = {
+            let mut readers = entry.readers();
+            let Some(reader) = readers.get_mut(at) else { return };
+            reader.source = Some(back.unwrap_or_else(|| {
+                let again = Box::new(made(&entry.parts, at));
+                Self::watch(inner, entry, source, Some(&again));
+                again
+            }));
+            reader.last = match &reading.outcome {
+                Ok(_) => Last::Succeeded,
+                Err(_) => Last::Failed,
+            };
+            let wait = match &reading.outcome {
+                Ok(listing) => {
+                    let max_age = listing.max_age.and_then(|age| age.try_into().ok());
+                    reader.pace.after_success(max_age)
+                }
+                Err(_) => reader.pace.after_failure(),
+            };
+            match std::mem::take(&mut reader.again) {
+                true => MIN_GAP.min(wait),
+                false => jittered(wait),
+            }
+        };
+        Self::push(inner, entry, Event::Reading(Box::new(reading)));
+        inner.appoint_read(entry, source, wait);
+    }
+
+    /// Waits for changes of the files of a source.
+    fn watch(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32, made: Option<&Source>) {
+        let Some(mut changes) = made.and_then(Source::changes) else {
+            return;
+        };
+        let (inner, entry) = (Arc::downgrade(inner), Arc::downgrade(entry));
+        tokio::spawn(async move {
+            loop {
+                changes.next().await;
+                let (Some(inner), Some(entry)) = (inner.upgrade(), entry.upgrade()) else {
+                    return;
+                };
+                if entry.is_ended() {
+                    return;
+                }
+                Self::changed(&inner, &entry, source);
+            }
+        });
+    }
+
+    /// A file of a source changed: it is read at once, or again as soon as it was read.
+    fn changed(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32) {
+        let Ok(at) = usize::try_from(source) else { return };
+        {
+            let mut readers = entry.readers();
+            let Some(reader) = readers.get_mut(at) else { return };
+            if reader.source.is_none() {
+                reader.again = true;
+                return;
+            }
+        }
+        // The changes were waited for until they paused, half as long.
+        inner.appoint_read(entry, source, MIN_GAP / 2);
+    }
+}
+
+/// What a read gives back.
+struct Read {
+    /// `None` after a panic.
+    source: Option<Box<Source>>,
+    reading: Reading,
+}
+
+/// Reads a source once.
+async fn read(inner: Weak<Inner>, entry: Weak<Entry>, number: u32, mut source: Box<Source>, last: Last) {
+    let Some(places) = inner.upgrade() else { return };
+    let index = usize::try_from(number).unwrap_or(usize::MAX);
+    let outcome = {
+        // Boxed, because what it needs is not needed for the rest of the task's life.
+        let reading = Box::pin(places.places.read(last, source.read()));
+        catch(reading).await
+    };
+    drop(places);
+    let (Some(inner), Some(entry)) = (inner.upgrade(), entry.upgrade()) else {
+        return;
+    };
+    let read = match outcome {
+        Ok(outcome) => {
+            let reading = Reading {
+                source: index,
+                outcome,
+                survey: source.survey().cloned(),
+            };
+            Read {
+                source: Some(source),
+                reading,
+            }
+        }
+        Err(panic) => {
+            let issuer = &entry.parts.settings.profile.issuer;
+            tracing::error!(
+                %panic,
+                "reading source {index} of issuer {issuer} panicked and starts again: please report this defect"
+            );
+            Read {
+                source: None,
+                reading: reader::panicked(index),
+            }
+        }
+    };
+    Inner::was_read(&inner, &entry, number, read);
+}
+
+/// Works for one issuer until there is nothing to do. A panic costs its state, which is made again later.
+async fn guarded(
+    inner: Arc<Inner>,
+    entry: Arc<Entry>,
+    issuer: Option<Box<Issuer>>,
+    starting: Option<Starting>,
+) {
+    let Err(panic) = catch(Box::pin(work(&inner, &entry, issuer, starting))).await else {
+        return;
+    };
+    let issuer = &entry.parts.settings.profile.issuer;
+    tracing::error!(
+        %panic,
+        "the task of issuer {issuer} panicked and starts again: please report this defect"
+    );
+    if let Some(panics) = entry.panicked() {
+        let pause = PANIC_BACKOFF
+            .0
+            .saturating_mul(1 << panics.min(16))
+            .min(PANIC_BACKOFF.1);
+        inner.due.add(Due {
+            at: Instant::now() + pause,
+            issuer: entry.id,
+            what: What::Restart,
+            number: 0,
+        });
+    }
+}
+
+async fn work(
+    inner: &Arc<Inner>,
+    entry: &Arc<Entry>,
+    issuer: Option<Box<Issuer>>,
+    starting: Option<Starting>,
+) {
+    let mut issuer = match issuer {
+        Some(issuer) => issuer,
+        None => {
+            let issuer = open(inner, entry, starting).await;
+            for (source, _) in (0_u32..).zip(&entry.parts.settings.sources) {
+                inner.appoint_read(entry, source, Duration::ZERO);
+            }
+            follow(inner, entry, &issuer);
+            issuer
+        }
+    };
+    loop {
+        let next = issuer.rests_for();
+        let number = entry.appoint();
+        if let Some(wait) = next {
+            inner.due.add(Due {
+                at: Instant::now() + wait,
+                issuer: entry.id,
+                what: What::Settle,
+                number,
+            });
+        }
+        let Some((event, mine)) = entry.next(issuer) else {
+            return;
+        };
+        issuer = mine;
+        issuer.take(event).await;
+    }
+}
+
+/// Makes the state of an issuer from its ledger, and publishes what it says. Waits for as long as the ledger cannot be had.
+async fn open(inner: &Arc<Inner>, entry: &Arc<Entry>, starting: Option<Starting>) -> Box<Issuer> {
+    let parts = entry.parts.clone();
+    let url = parts.settings.profile.issuer.clone();
+    let published = parts.published.clone();
+    let place = Arc::clone(&inner.opening).acquire_owned().await.ok();
+    let replica = parts.shared.stores.replica(url.as_str());
+    let mut opening = Box::pin(Issuer::open(parts));
+    let opened = tokio::select! {
+        issuer = &mut opening => Some(issuer),
+        () = replica.waits() => None,
+    };
+    if let Some(reason) = replica.status_now().waits {
+        let reason = format!("its ledger cannot be read: {reason}");
+        published.send_modify(|published| published.reason(&url, Some(reason)));
+    }
+    drop((place, starting));
+    match opened {
+        Some(issuer) => Box::new(issuer),
+        None => Box::new(opening.await),
+    }
+}
+
+/// Follows the shared store, where there is one, for as long as the issuer is here.
+fn follow(inner: &Arc<Inner>, entry: &Arc<Entry>, issuer: &Issuer) {
+    let replica = issuer.replica().clone();
+    if !replica.is_shared() {
+        return;
+    }
+    let refresh = entry.parts.settings.refresh.try_into().unwrap_or_default();
+    let (inner, entry) = (Arc::downgrade(inner), Arc::downgrade(entry));
+    let (tell, mut found) = mpsc::channel::<Found>(1);
+    tokio::spawn(async move {
+        let follow = async {
+            loop {
+                let followed = catch(Box::pin(replica.follow(refresh, tell.clone()))).await;
+                let Err(panic) = followed else { return };
+                tracing::error!(%panic, "following a store panicked and starts again: please report this defect");
+                tokio::time::sleep(PANIC_BACKOFF.0).await;
+            }
+        };
+        let pass_on = async {
+            while let Some(found) = found.recv().await {
+                let (Some(inner), Some(entry)) = (inner.upgrade(), entry.upgrade()) else {
+                    return;
+                };
+                Inner::push(&inner, &entry, Event::Found(found));
+            }
+        };
+        tokio::select! {
+            () = follow => {}
+            () = pass_on => {}
+        }
+    });
+}
+
+/// Counts an issuer as one that starts, until it is dropped.
+#[derive(Debug)]
+struct Starting(Arc<Inner>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if self.0.starting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.started.notify_waiters();
+        }
+    }
+}
+
+/// Waits for what is due, for all issuers.
+async fn clockwork(inner: Weak<Inner>) {
+    loop {
+        let Some(strong) = inner.upgrade() else { return };
+        for due in strong.due.next().await {
+            Inner::fire(&strong, due);
+        }
+    }
+}
+
+async fn look_at_clocks(inner: Weak<Inner>) {
+    loop {
+        {
+            let Some(inner) = inner.upgrade() else { return };
+            let clock = inner.shared.clock.steady();
+            ahead::log_leap(&clock);
+            inner.shared.metrics.clock_leaps(clock.leap);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The sources of an issuer, ready to be read.
+fn readers(parts: &Parts) -> Vec<Reader> {
+    let refresh: Duration = parts.settings.refresh.try_into().unwrap_or_default();
+    let reader = |(index, source): (usize, &super::IssuerSource)| {
+        let refresh = match source.settings {
+            SourceSettings::Files(_) => refresh.min(MAX_FILES_REFRESH),
+            _ => refresh,
+        };
+        Reader {
+            source: Some(Box::new(made(parts, index))),
+            pace: Pace::new(refresh),
+            last: Last::None,
+            again: false,
+            appointment: 0,
+        }
+    };
+    parts.settings.sources.iter().enumerate().map(reader).collect()
+}
+
+/// A source as it is configured.
+fn made(parts: &Parts, index: usize) -> Source {
+    let settings = &parts.settings;
+    let source = &settings.sources[index];
+    Source::new(&source.settings)
+        .accepting(Accepted {
+            issuer: settings.profile.issuer.as_str().to_owned(),
+            claims: source.claims.clone(),
+        })
+        .watched_by(&parts.shared.folders)
+}
+
+/// Runs something to its end, or to its panic, which it tells.
+async fn catch<T>(work: Pin<Box<impl Future<Output = T> + ?Sized>>) -> Result<T, String> {
+    let mut work = work;
+    std::future::poll_fn(move |context| {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+            Err(panic) => Poll::Ready(Err(panic_text(&*panic))),
+        }
+    })
+    .await
+}

@@ -1,0 +1,185 @@
+//! One issuer in the table of the engine: its state while nothing happens, its mailbox, and the task that works for it while
+//! something does.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::due::IssuerId;
+use super::pace::Pace;
+use super::places::Last;
+use super::state::{Event, Issuer, Parts};
+use crate::source::Source;
+
+/// An issuer as the engine knows it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: IssuerId,
+    pub(super) parts: Parts,
+    mailbox: Mutex<Mailbox>,
+    readers: Mutex<Box<[Reader]>>,
+    /// Told when the task that works for it has ended.
+    rested: Notify,
+}
+
+#[derive(Debug)]
+struct Mailbox {
+    events: VecDeque<Event>,
+    state: State,
+    /// Panics in a row.
+    panics: u32,
+    /// Of the appointments to settle, the one that counts.
+    appointment: u32,
+}
+
+/// Who has the issuer's state.
+#[derive(Debug)]
+enum State {
+    /// Nobody yet, or no more after a panic: it is made when it is due.
+    None,
+    /// It rests.
+    Idle(Box<Issuer>),
+    /// A task.
+    Busy(Option<JoinHandle<()>>),
+    /// The issuer is no longer here.
+    Ended,
+}
+
+/// One source of an issuer.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// `None` while it is being read.
+    pub(super) source: Option<Box<Source>>,
+    pub(super) pace: Pace,
+    pub(super) last: Last,
+    /// Whether it changed while it was being read.
+    pub(super) again: bool,
+    /// Of the appointments to read it, the one that counts.
+    pub(super) appointment: u32,
+}
+
+impl Entry {
+    pub(super) fn new(id: IssuerId, parts: Parts, readers: Vec<Reader>) -> Self {
+        Self {
+            id,
+            parts,
+            mailbox: Mutex::new(Mailbox {
+                events: VecDeque::new(),
+                state: State::None,
+                panics: 0,
+                appointment: 0,
+            }),
+            readers: Mutex::new(readers.into()),
+            rested: Notify::new(),
+        }
+    }
+
+    /// The sources. Each of its changes is one step, so a panic elsewhere leaves it whole.
+    pub(super) fn readers(&self) -> MutexGuard<'_, Box<[Reader]>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event. `work` is called where nobody works for this issuer yet: it begins a task with its state.
+    pub(super) fn push(&self, event: Event, work: impl FnOnce(Box<Issuer>) -> JoinHandle<()>) {
+        let mut mailbox = self.mailbox();
+        if matches!(mailbox.state, State::Ended) {
+            return;
+        }
+        mailbox.events.push_back(event);
+        mailbox.state = match mem::replace(&mut mailbox.state, State::None) {
+            // The task waits for this lock before it looks for the next event.
+            State::Idle(issuer) => State::Busy(Some(work(issuer))),
+            state => state,
+        };
+    }
+
+    /// Begins the task that makes the issuer's state, if there is none.
+    pub(super) fn open(&self, work: impl FnOnce() -> JoinHandle<()>) {
+        let mut mailbox = self.mailbox();
+        if matches!(mailbox.state, State::None) {
+            mailbox.state = State::Busy(Some(work()));
+        }
+    }
+
+    /// The next event; where there is none the state is left here and the task ends.
+    pub(super) fn next(&self, issuer: Box<Issuer>) -> Option<(Event, Box<Issuer>)> {
+        let mut mailbox = self.mailbox();
+        if let Some(event) = mailbox.events.pop_front() {
+            return Some((event, issuer));
+        }
+        mailbox.events.shrink_to_fit();
+        mailbox.panics = 0;
+        if !matches!(mailbox.state, State::Ended) {
+            mailbox.state = State::Idle(issuer);
+        }
+        drop(mailbox);
+        self.rested.notify_waiters();
+        None
+    }
+
+    /// The task has panicked: the state is lost. How many times in a row that was before.
+    pub(super) fn panicked(&self) -> Option<u32> {
+        let mut mailbox = self.mailbox();
+        if matches!(mailbox.state, State::Ended) {
+            return None;
+        }
+        mailbox.state = State::None;
+        mailbox.panics += 1;
+        Some(mailbox.panics - 1)
+    }
+
+    /// A new appointment to settle; those before count no more.
+    pub(super) fn appoint(&self) -> u32 {
+        let mut mailbox = self.mailbox();
+        mailbox.appointment = mailbox.appointment.wrapping_add(1);
+        mailbox.appointment
+    }
+
+    /// Whether an appointment to settle still counts.
+    pub(super) fn is_appointed(&self, number: u32) -> bool {
+        let mailbox = self.mailbox();
+        !matches!(mailbox.state, State::Ended) && mailbox.appointment == number
+    }
+
+    /// Whether the issuer is no longer here.
+    pub(super) fn is_ended(&self) -> bool {
+        matches!(self.mailbox().state, State::Ended)
+    }
+
+    /// Ends it. What its sources and commands still say is dropped.
+    pub(super) fn end(&self) -> Ending {
+        let mut mailbox = self.mailbox();
+        mailbox.events = VecDeque::new();
+        let state = mem::replace(&mut mailbox.state, State::Ended);
+        drop(mailbox);
+        match state {
+            // Dropped outside of the lock: what it knows goes to its successor.
+            State::Idle(issuer) => drop(issuer),
+            State::Busy(Some(task)) => {
+                task.abort();
+                return Ending(Some(task));
+            }
+            State::Busy(None) | State::None | State::Ended => {}
+        }
+        Ending(None)
+    }
+}
+
+/// An issuer that is about to end.
+pub(super) struct Ending(Option<JoinHandle<()>>);
+
+impl Ending {
+    /// Waits for its end: nothing is published after it.
+    pub(super) async fn ended(self) {
+        if let Some(task) = self.0 {
+            let _ = task.await;
+        }
+    }
+}
