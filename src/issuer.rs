@@ -1,6 +1,7 @@
 //! The issuers: a table of their states, what is due, and who works for them. Ties source, ring, publication and catalog
 //! together.
 
+mod advance;
 mod ahead;
 mod chronicle;
 mod desk;

@@ -7,8 +7,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::event::Event;
-pub(super) use self::event::log;
+pub(super) use self::event::{Event, log};
 use crate::key::{KeyId, Reason};
 use crate::ring::{ChangeId, HeldChange, KeyView, Ledger, Revocation, Standing, View};
 
@@ -19,7 +18,7 @@ const MANY_KEYS: usize = 10;
 const MANY_CHANGES: usize = 4;
 
 /// What was known when it was last looked at.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Chronicle {
     standings: BTreeMap<KeyId, Standing>,
     changes: BTreeMap<ChangeId, (HeldChange, Told)>,

@@ -59,8 +59,9 @@ impl Memory {
             .flatten()
     }
 
-    /// The ring, where it had these sources.
-    pub(super) fn ring(&mut self, sources: &[IssuerSource]) -> Option<Ring> {
-        self.ring.take().filter(|_| self.configured == sources)
+    /// What was told of the keys, and the ring where it had these sources.
+    pub(super) fn known(self, sources: &[IssuerSource]) -> (Chronicle, Option<Ring>) {
+        let ring = self.ring.filter(|_| self.configured == sources);
+        (self.chronicle, ring)
     }
 }

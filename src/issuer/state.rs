@@ -1,4 +1,5 @@
-//! One issuer's state: what its sources said goes into the ring, and what the ring says is published.
+//! Does what follows from an event: keeps the ledger, shows the documents, shares the ledger, tells and counts. What
+//! follows is decided in [`super::advance`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use super::IssuerSettings;
+use super::advance::{Effects, Input, IssuerState, Moment, SourceRead, ids};
 use super::ahead;
-use super::chronicle::{Chronicle, log};
+use super::chronicle::log;
 use super::desk;
 use super::endpoints::counted;
 use super::events::Turn;
@@ -20,10 +22,10 @@ use super::reader::Reading;
 use super::shared::{Published, Shared};
 use crate::catalog::Slot;
 use crate::key::Quarantined;
-use crate::metrics::{IssuerMetrics, RotationState};
+use crate::metrics::IssuerMetrics;
 use crate::publication;
-use crate::ring::{KeySet, Ledger, Listing, Refused, Ring, SourceId};
-use crate::source::{Asked, Cause, ReadError};
+use crate::ring::{Denied, KeySet, Ledger, Outcome, SourceId};
+use crate::source::{Cause, ReadError};
 use crate::store::{Found, Replica};
 
 /// The clock may jump while we sleep: the time is looked at this often.
@@ -42,7 +44,7 @@ pub(super) struct Parts {
     pub(super) handover: Handover,
 }
 
-/// What happens to an issuer.
+/// What is put into the mailbox of an issuer.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A source was read.
@@ -55,7 +57,7 @@ pub(super) enum Event {
     Due,
 }
 
-/// The state of one issuer. Nothing here waits, but for the local copy of its ledger: a second at most.
+/// The issuer, and all that its effects reach. Nothing here waits, but for the local copy of its ledger: a second at most.
 #[derive(Debug)]
 pub(super) struct Issuer {
     parts: Parts,
@@ -63,11 +65,9 @@ pub(super) struct Issuer {
     name: String,
     ids: Vec<SourceId>,
     sources: Vec<SourceState>,
-    ring: Ring,
-    key_set: KeySet,
-    chronicle: Chronicle,
-    /// Whether the chronicle is older than the ring, which may not have heard all yet.
-    recalls: bool,
+    state: IssuerState,
+    /// When the key set may change by time alone.
+    next: Option<Timestamp>,
     /// Whether the documents were written by these settings yet.
     is_written: bool,
     metrics: IssuerMetrics,
@@ -83,15 +83,13 @@ impl Issuer {
         let asked = replica.clone();
         metrics.kept(move || asked.state());
         let ledger = replica.open().await;
-        let clock = parts.shared.clock.steady();
-        let now = clock.now;
+        let now = parts.shared.clock.steady().now;
         let memory = parts.handover.take();
         if memory.is_none() {
             ahead::log(name, &ledger, now);
         }
         let mut issuer = Self::new(parts, memory, replica, metrics, ledger, now);
-        issuer.ring.clocked(ahead::trust(&clock));
-        issuer.settle(now).await;
+        issuer.advance(Input::Opened).await;
         issuer
     }
 
@@ -103,69 +101,62 @@ impl Issuer {
         ledger: Ledger,
         now: Timestamp,
     ) -> Self {
-        let IssuerSettings {
-            profile,
-            sources,
-            rules,
-            ..
-        } = &*parts.settings;
+        let IssuerSettings { profile, sources, .. } = &*parts.settings;
         let name = profile.issuer.as_str().to_owned();
-        let ids: Vec<_> = sources
-            .iter()
-            .enumerate()
-            .map(|(index, source)| source.id(index))
-            .collect();
+        let ids = ids(&parts.settings);
         metrics.sources(&ids);
-        let confirmations = ids
-            .iter()
-            .cloned()
-            .zip(sources.iter().map(|source| source.confirmation));
         let known = |(index, source)| memory.as_mut()?.source(index, source);
         let states = sources.iter().enumerate().map(known);
         let states = states.map(Option::unwrap_or_default).collect();
-        // What was counted of confirmations and absences counts on.
-        let before = memory.as_mut().and_then(|memory| memory.ring(sources));
-        let recalls = memory.is_some();
-        let chronicle = memory.map_or_else(|| Chronicle::since(&ledger), |memory| memory.chronicle);
-        let ring = match before {
-            Some(ring) => ring.under(rules.clone(), &ledger, now),
-            None => Ring::new(rules.clone(), confirmations, ledger),
-        };
+        let before = memory.map(|memory| memory.known(sources));
         let owned = parts.shared.owners.of(&name, sources);
         Self {
+            state: IssuerState::new(&parts.settings, before, ledger, now),
             parts,
             replica,
             owned,
             name,
             ids,
             sources: states,
-            ring,
-            key_set: KeySet::default(),
-            chronicle,
-            recalls,
+            next: None,
             is_written: false,
             metrics,
         }
     }
 
-    /// Takes up one event, and does what follows from it. Waits for the local copy of the ledger alone, a second at most.
+    /// Takes up what came, and does what follows from it. Waits for the local copy of the ledger alone, a second at most.
     pub(super) async fn take(&mut self, event: Event) {
-        let now = self.now();
         match event {
-            Event::Reading(reading) => self.heard(*reading, now).await,
-            Event::Found(found) => self.merge(found, now).await,
-            Event::Order(order) => self.obey(*order, now).await,
-            Event::Due => self.settle(now).await,
+            Event::Reading(reading) => {
+                self.advance(Input::Reading(*reading)).await;
+                self.explain();
+            }
+            Event::Found(found) => {
+                self.advance(Input::Found(&found.ledger)).await;
+                // Fails where nobody follows the store any more.
+                let _ = found.merged.send(());
+            }
+            Event::Order(order) if order.is_given_up() => {}
+            Event::Order(order) => {
+                let (command, by) = order.command();
+                let (outcome, now) = self.advance(Input::Command { command, by }).await;
+                // Answered when it is kept and published.
+                if let Some(outcome) = outcome {
+                    order.answer(outcome, now);
+                }
+            }
+            Event::Due => {
+                self.advance(Input::Due).await;
+            }
         }
     }
 
     /// How long nothing changes by itself; `None` where nothing ever does.
-    pub(super) fn rests_for(&mut self) -> Option<Duration> {
-        let now = self.now();
-        let next = self.ring.next_change(now)?;
+    pub(super) fn rests_for(&self) -> Option<Duration> {
+        let now = self.moment().now;
         // A little late rather than a little early, which would be once more.
         let until =
-            Duration::try_from(now.duration_until(next)).unwrap_or_default() + Duration::from_millis(1);
+            Duration::try_from(now.duration_until(self.next?)).unwrap_or_default() + Duration::from_millis(1);
         Some(until.min(LOOK))
     }
 
@@ -174,50 +165,56 @@ impl Issuer {
         &self.replica
     }
 
-    /// The time that the ring goes by: a leap of the wall clock is not taken for time that has passed.
-    fn now(&mut self) -> Timestamp {
+    /// The time of an event: a leap of the wall clock is not taken for time that has passed.
+    fn moment(&self) -> Moment {
         let clock = self.parts.shared.clock.steady();
         ahead::log_leap(&clock);
         self.parts.shared.metrics.clock_leaps(clock.leap);
-        self.ring.clocked(ahead::trust(&clock));
-        clock.now
-    }
-
-    /// The time for metrics and log lines, which are compared with other clocks.
-    fn wall(&self) -> Timestamp {
-        self.parts.shared.clock.now()
-    }
-
-    /// Another replica knows something.
-    async fn merge(&mut self, found: Found, now: Timestamp) {
-        self.ring.adopt(&found.ledger, now);
-        self.settle(now).await;
-        // Fails where nobody follows the store any more.
-        let _ = found.merged.send(());
-    }
-
-    /// An operator decides. Answered when it is kept and published.
-    async fn obey(&mut self, order: desk::Order, now: Timestamp) {
-        if order.is_given_up() {
-            return;
+        Moment {
+            now: clock.now,
+            wall: self.parts.shared.clock.now(),
+            trust: ahead::trust(&clock),
         }
-        let (command, by) = order.command();
-        let outcome = self.ring.obey(command, by, now);
-        self.settle(now).await;
-        order.answer(outcome, now);
     }
 
-    /// A source was read.
-    async fn heard(
-        &mut self,
-        Reading {
+    /// Lets an event happen, and does what follows from it, in the order that must hold: kept before it is shown, for what
+    /// was ever published must be remembered; shared when it is shown, for no store may delay it. What became of a
+    /// command, and when.
+    async fn advance(&mut self, input: Input<'_>) -> (Option<Result<Outcome, Denied>>, Timestamp) {
+        // Each step takes some milliseconds at most: others may have their turn in between.
+        yield_now().await;
+        let moment = self.moment();
+        let Effects {
+            read,
+            outcome,
+            events,
+            rotation,
+            next,
+        } = self.state.advance(input, &moment);
+        self.next = next;
+        yield_now().await;
+        if let Some(read) = read {
+            self.was_read(read, moment.wall);
+        }
+        self.replica.keep(self.state.ledger()).await;
+        self.publish(self.parts.shared.clock.now());
+        self.replica.share(self.state.ledger());
+        log(&self.name, &events);
+        self.metrics.rotation(rotation);
+        let held = self.sources.iter().flat_map(|source| &source.quarantined);
+        let held = held.chain(&self.state.key_set().quarantined);
+        self.metrics.quarantined(by_reason(held));
+        (outcome, moment.now)
+    }
+
+    /// Tells and counts what a read came to.
+    fn was_read(&mut self, read: SourceRead, wall: Timestamp) {
+        let SourceRead {
             source,
             outcome,
             survey,
-        }: Reading,
-        now: Timestamp,
-    ) {
-        let wall = self.wall();
+            quarantined,
+        } = read;
         let (Some(id), Some(state)) = (self.ids.get(source), self.sources.get_mut(source)) else {
             return;
         };
@@ -228,37 +225,17 @@ impl Issuer {
                 .surveyed(&self.name, &id.0, survey, reminders, wall);
         }
         self.metrics.endpoints(id, survey.as_ref().map(counted));
-        let outcome = match outcome {
-            Ok(listing) => {
-                let listing = self.ring.bounded(listing, now);
-                state.quarantined.clone_from(&listing.quarantined);
-                self.ring
-                    .heard(id, &listing, now)
-                    .map_err(|refused| refused_reading(id, &refused))
-            }
-            Err(error) => {
-                if !error.quarantined().is_empty() {
-                    let quarantined = error.quarantined().to_vec();
-                    let held = Listing {
-                        quarantined,
-                        ..Listing::default()
-                    };
-                    state.quarantined = self.ring.bounded(held, now).quarantined;
-                }
-                self.ring.silent(id);
-                Err(error)
-            }
-        };
-        let result = outcome.as_ref().copied().map_err(ReadError::label);
-        self.metrics.read(id, result, wall);
-        self.log_read(source, outcome.as_ref().copied(), wall);
-        self.settle(now).await;
-        self.explain();
+        if let Some(quarantined) = quarantined {
+            state.quarantined = quarantined;
+        }
+        let outcome = outcome.as_ref().copied();
+        self.metrics.read(id, outcome.map_err(ReadError::label), wall);
+        self.log_read(source, outcome, wall);
     }
 
     /// Says why nothing is published yet.
     fn explain(&mut self) {
-        let is_published = !self.key_set.keys.is_empty();
+        let is_published = !self.state.key_set().keys.is_empty();
         if is_published || !self.parts.settings.required {
             return;
         }
@@ -268,7 +245,7 @@ impl Issuer {
         });
         let failures: Vec<_> = failures.take(MAX_REASONS).collect();
         let why = match failures.as_slice() {
-            [] if !self.ring.all_heard() => return,
+            [] if !self.state.all_heard() => return,
             [] => "no key that its sources list may be published yet; oidc-issuer keys list shows why"
                 .to_owned(),
             failures => failures.join("; "),
@@ -289,9 +266,9 @@ impl Issuer {
         };
         let (issuer, source) = (self.name.as_str(), &*id.0);
         match (state.health.read(outcome, now), outcome) {
-            (Turn::Fails, Err(error)) => log_failure(issuer, source, error, &self.key_set, None),
+            (Turn::Fails, Err(error)) => log_failure(issuer, source, error, self.state.key_set(), None),
             (Turn::Lasts { since, reads }, Err(error)) if self.parts.shared.reminders.is_named(now) => {
-                log_failure(issuer, source, error, &self.key_set, Some((since, reads)));
+                log_failure(issuer, source, error, self.state.key_set(), Some((since, reads)));
             }
             (Turn::Recovered { since, reads }, _) => {
                 tracing::info!(issuer, source, %since, failed_reads = reads, "a source can be read again");
@@ -301,34 +278,9 @@ impl Issuer {
         state.held.now(issuer, source, &state.quarantined);
     }
 
-    /// Brings what is published in line with the ring.
-    async fn settle(&mut self, now: Timestamp) {
-        // Each step takes some milliseconds at most: others may have their turn in between.
-        yield_now().await;
-        let (key_set, view) = self.ring.look(now);
-        yield_now().await;
-        // Kept before it is shown: what was ever published must be remembered.
-        self.replica.keep(self.ring.ledger()).await;
-        self.publish(&key_set, self.wall());
-        self.replica.share(self.ring.ledger());
-        yield_now().await;
-        let ledger = self.ring.ledger();
-        self.recalls &= !self.ring.all_heard();
-        let events = self.chronicle.next(&view, ledger, !self.recalls);
-        log(&self.name, &events);
-        self.metrics
-            .rotation(RotationState::of(&view, ledger, now, self.wall()));
-        self.metrics.quarantined(by_reason(
-            self.sources
-                .iter()
-                .flat_map(|source| &source.quarantined)
-                .chain(&key_set.quarantined),
-        ));
-        self.key_set = key_set;
-    }
-
     /// The same documents stay the same publication: nothing is written, or replaced, without need.
-    fn publish(&mut self, key_set: &KeySet, now: Timestamp) {
+    fn publish(&mut self, now: Timestamp) {
+        let key_set = self.state.key_set();
         let IssuerSettings { profile, .. } = &*self.parts.settings;
         let slot = &self.parts.slot;
         let current = slot.current();
@@ -385,11 +337,12 @@ impl Issuer {
 impl Drop for Issuer {
     /// The next one goes on from here.
     fn drop(&mut self) {
+        let (chronicle, ring) = self.state.leaves();
         self.parts.handover.leave(Memory {
-            chronicle: std::mem::take(&mut self.chronicle),
+            chronicle,
             sources: std::mem::take(&mut self.sources),
             configured: self.parts.settings.sources.clone(),
-            ring: (!std::thread::panicking()).then(|| self.ring.clone()),
+            ring: (!std::thread::panicking()).then(|| ring.clone()),
         });
     }
 }
@@ -429,24 +382,6 @@ fn log_failure(
             "a source cannot be read: what was published stays as it is"
         ),
     }
-}
-
-fn refused_reading(SourceId(id): &SourceId, refused: &Refused) -> ReadError {
-    let said = refused.to_string();
-    let cause = match refused {
-        Refused::AllRevoked { .. } => Cause::AllRevoked { said },
-        Refused::NothingPublishable { quarantined } => Cause::NothingPublishable {
-            count: *quarantined,
-            first: said,
-            remedy: String::new(),
-        },
-        _ => Cause::NothingPublishable {
-            count: 0,
-            first: said,
-            remedy: String::new(),
-        },
-    };
-    ReadError::new(Asked::Jwks, &**id, cause)
 }
 
 fn by_reason<'a>(entries: impl Iterator<Item = &'a Quarantined>) -> BTreeMap<&'static str, u64> {
