@@ -20,6 +20,7 @@ mod warnings;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
 use zeroize::Zeroizing;
 
 pub(crate) use self::duration::show as show_duration;
@@ -34,7 +35,7 @@ use self::tree::{Node, Value};
 use crate::control::ControlSettings;
 use crate::edge::{Limits, ListenerSettings, TlsSettings};
 use crate::fs::{self, FileError};
-use crate::issuer::IssuerSettings;
+use crate::issuer::{IssuerSettings, ReadLimits};
 use crate::metrics::IssuerRows;
 use crate::publication;
 use crate::source::SourceSettings;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub issuer_rows: IssuerRows,
     /// Bounds of the edge.
     pub limits: Limits,
+    /// Bounds of reading the sources.
+    pub reads: ReadLimits,
 }
 
 impl Settings {
@@ -89,7 +92,7 @@ impl Settings {
             ("control", self.control != new.control),
             ("audit.file", self.audit != new.audit),
             ("stateDir", self.state_dir != new.state_dir),
-            ("limits", self.limits != new.limits),
+            ("limits", self.limits != new.limits || self.reads != new.reads),
             ("logging.format", self.logging.format != new.logging.format),
         ]
         .into_iter()
@@ -100,6 +103,12 @@ impl Settings {
     /// What may be meant so, and is worth a second thought.
     pub fn warnings(&self) -> Vec<String> {
         warnings::of(self)
+    }
+
+    /// The shortest time that caches keep a JWKS: what is read less often than that is noticed late.
+    pub fn smallest_max_age(&self) -> Option<SignedDuration> {
+        let issuers = self.issuers.iter();
+        issuers.map(|issuer| issuer.profile.jwks_cache.max_age).min()
     }
 
     /// The hosts of the issuers, without the brackets of an address, each once.
@@ -267,6 +276,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
     let logging = logging(&root);
     let issuer_rows = issuer_rows(&root);
     let limits = limits::read(&root);
+    let (limits, reads) = limits.map_or((None, None), |(limits, reads)| (Some(limits), Some(reads)));
     Some(Settings {
         issuers: issuers?,
         store: store?,
@@ -278,6 +288,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
         logging: logging?,
         issuer_rows: issuer_rows?,
         limits: limits?,
+        reads: reads?,
     })
 }
 

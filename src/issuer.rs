@@ -16,6 +16,7 @@ mod pace;
 mod places;
 mod reader;
 mod reminders;
+mod rounds;
 mod shared;
 mod state;
 mod supervisor;
@@ -30,6 +31,7 @@ pub use desk::{Answer, AskError, Desk};
 pub use owners::KeyOwners;
 pub use places::ReadLimits;
 pub use reminders::Reminders;
+pub use rounds::Rounds;
 pub use shared::{Published, Shared};
 pub use supervisor::{Applied, Issuers, Upserted};
 

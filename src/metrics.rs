@@ -17,6 +17,7 @@ mod family;
 mod issuer;
 mod log;
 mod process;
+mod reads;
 mod register;
 mod requests;
 mod rotation;
@@ -45,6 +46,7 @@ struct Inner {
     config: config::ConfigMetrics,
     control: control::ControlMetrics,
     log: LogMetrics,
+    reads: reads::ReadMetrics,
     issuers: issuer::Issuers,
     rows: RwLock<IssuerRows>,
     started: Timestamp,
@@ -61,6 +63,7 @@ impl Metrics {
             config: config::ConfigMetrics::register(&registry),
             control: control::ControlMetrics::register(&registry),
             log: LogMetrics::register(&registry),
+            reads: reads::ReadMetrics::register(&registry),
             issuers: issuer::Issuers::default(),
             rows: RwLock::default(),
             started,
@@ -86,6 +89,16 @@ impl Metrics {
     /// How far the wall clock stands from what the time elapsed says.
     pub fn clock_leaps(&self, leap: jiff::SignedDuration) {
         self.0.clock.set(leap.as_secs_f64());
+    }
+
+    /// How long a round over all sources takes.
+    pub fn reading_round(&self, round: jiff::SignedDuration) {
+        self.0.reads.round(round);
+    }
+
+    /// The smallest max-age of a JWKS: what a round is held against.
+    pub fn smallest_max_age(&self, max_age: jiff::SignedDuration) {
+        self.0.reads.smallest_max_age(max_age);
     }
 
     /// The configuration was read and is in force: at the start, and after each reload that was taken.

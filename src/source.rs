@@ -73,6 +73,11 @@ impl Source {
         self
     }
 
+    /// Whether it is on this machine: most reads are a look at files that did not change.
+    pub fn is_local(&self) -> bool {
+        matches!(self.0, Adapter::Files(_) | Adapter::Embedded(_))
+    }
+
     /// What the last read saw of each endpoint, where they are asked one by one.
     pub fn survey(&self) -> Option<&Survey> {
         match &self.0 {

@@ -81,6 +81,8 @@ impl Reloader {
             self.level.set(&new.logging.level);
         }
         self.metrics.show_issuers(new.issuer_rows);
+        self.metrics
+            .smallest_max_age(new.smallest_max_age().unwrap_or_default());
         let applied = self.issuers.apply(std::mem::take(&mut new.issuers)).await;
         if applied == Applied::default() && new == self.settings {
             tracing::info!(config = %file, "{why}: the configuration says what it said before");

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Audit, Control, ControlState};
 use crate::edge::{Edge, EdgeError, Hosts, TlsSettings};
-use crate::issuer::{Issuers, KeyOwners, ReadLimits, Reminders, Shared};
+use crate::issuer::{Issuers, KeyOwners, Reminders, Rounds, Shared};
 use crate::metrics::{Metrics, VERSION};
 use crate::source::FolderWatch;
 use crate::store::{FolderLock, LockError, Stores};
@@ -221,9 +221,11 @@ impl Start {
             folders: FolderWatch::default(),
             reminders: Reminders::default(),
             owners: KeyOwners::default(),
-            reads: ReadLimits::default(),
+            reads: settings.reads,
+            rounds: Rounds::default(),
         };
         announce(&asked, &odd, &settings, &addresses, &admin_socket);
+        metrics.smallest_max_age(settings.smallest_max_age().unwrap_or_default());
         // From here on they are the settings of those that run.
         let issuers = Issuers::start(shared, std::mem::take(&mut settings.issuers));
         metrics.config_loaded(clock.now());

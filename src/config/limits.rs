@@ -1,4 +1,4 @@
-//! `limits`: what one client, and all together, may take of the edge.
+//! `limits`: what one client, and all together, may take of the edge; how much is read of the sources at once.
 
 use std::time::Duration;
 
@@ -8,13 +8,19 @@ use super::duration::show;
 use super::fields::{Field, Mapping, Setting};
 use super::schema;
 use crate::edge::Limits;
+use crate::issuer::ReadLimits;
 
 /// Reads `limits`; what is not written keeps its default.
-pub(super) fn read(root: &Mapping<'_>) -> Option<Limits> {
+pub(super) fn read(root: &Mapping<'_>) -> Option<(Limits, ReadLimits)> {
     let Some(field) = root.get("limits") else {
-        return Some(Limits::default());
+        return Some((Limits::default(), ReadLimits::default()));
     };
     let limits = field.mapping(&schema::LIMITS).given()?;
+    let reads = reads(&limits);
+    Some((of_edge(&limits)?, reads?))
+}
+
+fn of_edge(limits: &Mapping<'_>) -> Option<Limits> {
     let usual = Limits::default();
     let time = |name, usual, most| limits.read(name, |field| seconds(field, most)).or(usual);
     let number = |name, usual, range| limits.read(name, |field| field.number(range)).or(usual);
@@ -40,6 +46,21 @@ pub(super) fn read(root: &Mapping<'_>) -> Option<Limits> {
         drain_timeout: time("drainTimeout", usual.drain_timeout, 600)?,
         max_header_bytes: count("maxHeaderBytes", usual.max_header_bytes, 8192..=1_048_576)?,
         max_streams: number("maxStreams", usual.max_streams, 1..=10_000)?,
+    })
+}
+
+/// How much is read of the sources at once.
+fn reads(limits: &Mapping<'_>) -> Option<ReadLimits> {
+    let usual = ReadLimits::default();
+    let Some(field) = limits.get("reads") else {
+        return Some(usual);
+    };
+    let reads = field.mapping(&schema::LIMITS_READS).given()?;
+    let at_once = reads.read("atOnce", |field| field.number(4..=100_000));
+    let per_second = reads.read("perSecond", |field| field.number(1..=1_000_000));
+    Some(ReadLimits {
+        at_once: usize::try_from(at_once.or(u32::try_from(usual.at_once).ok()?)?).ok()?,
+        per_second: per_second.or(usual.per_second)?,
     })
 }
 

@@ -144,8 +144,10 @@ pub(super) static LIMITS: Table = table(
         "drainTimeout",
         "maxHeaderBytes",
         "maxStreams",
+        "reads",
     ],
 );
+pub(super) static LIMITS_READS: Table = table("limits.reads", &["atOnce", "perSecond"]);
 
 /// All of them.
 pub(super) static TABLES: &[&Table] = &[
@@ -174,6 +176,7 @@ pub(super) static TABLES: &[&Table] = &[
     &LOGGING,
     &METRICS,
     &LIMITS,
+    &LIMITS_READS,
 ];
 
 /// The nearest of `known` to what was written: other case or separators, or a slip of the fingers.

@@ -1,5 +1,6 @@
 mod documentation;
 mod overlay;
+mod reads;
 mod rotation;
 mod store;
 

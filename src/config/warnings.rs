@@ -2,9 +2,13 @@
 
 use std::net::IpAddr;
 
+use jiff::SignedDuration;
+
 use super::Settings;
+use super::duration::show;
 use crate::issuer::{IssuerSettings, IssuerSource};
 use crate::ring::{Confirmation, NewKeys};
+use crate::source::SourceSettings;
 use crate::store::StoreSettings;
 
 /// All of it, in the order of the issuers.
@@ -17,7 +21,36 @@ pub(super) fn of(settings: &Settings) -> Vec<String> {
             issuer.profile.issuer.host(),
         ));
     }
+    warnings.extend(long_round(settings));
     warnings
+}
+
+/// All sources over the network need so long to be read once, and caches ask for the keys more often.
+fn long_round(settings: &Settings) -> Option<String> {
+    let shortest = settings.issuers.iter();
+    let shortest = shortest.min_by_key(|issuer| issuer.profile.jwks_cache.max_age)?;
+    let max_age = shortest.profile.jwks_cache.max_age;
+    let sources = settings.issuers.iter().flat_map(|issuer| &issuer.sources);
+    let remote = |source: &&IssuerSource| {
+        matches!(
+            source.settings,
+            SourceSettings::ApiServer(_) | SourceSettings::Jwks(_)
+        )
+    };
+    let reads = i64::try_from(sources.filter(remote).count()).ok()?;
+    let per_second = i64::from(settings.reads.per_second);
+    let seconds = reads.checked_div(per_second)? + i64::from(reads % per_second != 0);
+    let round = SignedDuration::from_secs(seconds);
+    (round > max_age).then(|| {
+        format!(
+            "a round over all sources takes at least {}: {reads} sources (apiServer, jwks) / {per_second} reads a second \
+             (limits.reads.perSecond); that is longer than cache.jwks.maxAge {} of {}, so what they list is noticed later \
+             than caches ask for it. Raise limits.reads.perSecond or maxAge, or divide the issuers among several services",
+            show(round),
+            show(max_age),
+            shortest.profile.issuer
+        )
+    })
 }
 
 fn forgets(settings: &Settings, issuer: &IssuerSettings) -> Option<String> {

@@ -3,7 +3,7 @@
 //! Pure: no I/O, no clock, no task, no metrics. The same state, event and moment give the same effects, so the rules of the
 //! engine can be driven by a test with any history.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::IssuerSettings;
 use super::chronicle::{self, Chronicle};
@@ -22,6 +22,8 @@ pub(super) struct Moment {
     pub(super) wall: Timestamp,
     /// What is known of the clock.
     pub(super) trust: ClockTrust,
+    /// How long a round over all sources takes now.
+    pub(super) round: SignedDuration,
 }
 
 /// What happens to an issuer.
@@ -69,6 +71,7 @@ pub(super) struct SourceRead {
 #[derive(Clone, Debug)]
 pub(super) struct IssuerState {
     ids: Box<[SourceId]>,
+    refresh: SignedDuration,
     ring: Ring,
     key_set: KeySet,
     chronicle: Chronicle,
@@ -102,6 +105,7 @@ impl IssuerState {
         };
         Self {
             ids: ids.into(),
+            refresh: settings.refresh,
             ring,
             key_set: KeySet::default(),
             chronicle,
@@ -111,8 +115,15 @@ impl IssuerState {
 
     /// Lets an event happen.
     pub(super) fn advance(&mut self, input: Input<'_>, moment: &Moment) -> Effects {
-        let Moment { now, wall, trust } = *moment;
+        let Moment {
+            now,
+            wall,
+            trust,
+            round,
+        } = *moment;
         self.ring.clocked(trust);
+        // The refresh is in what the ring tells already; a round that takes longer stands in its place.
+        self.ring.reads_late_by(round.saturating_sub(self.refresh));
         let (mut read, mut outcome) = (None, None);
         match input {
             Input::Opened | Input::Due => {}

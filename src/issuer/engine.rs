@@ -19,7 +19,7 @@ use super::ahead;
 use super::due::{Due, DueQueue, IssuerId, What};
 use super::entry::{Entry, Reader};
 use super::pace::{Pace, jittered};
-use super::places::{Last, Places};
+use super::places::{Kind, Last, Places};
 use super::reader::{self, Reading};
 use super::shared::Shared;
 use super::state::{Event, Issuer, Parts};
@@ -69,7 +69,7 @@ impl Engine {
     /// Within a tokio runtime. It stops working when the last clone is dropped.
     pub(super) fn start(shared: Shared) -> Self {
         let inner = Arc::new(Inner {
-            places: Places::new(shared.reads),
+            places: Places::new(shared.reads, shared.rounds.clone()),
             shared: Arc::new(shared),
             table: Mutex::default(),
             next_id: AtomicU64::new(0),
@@ -246,6 +246,7 @@ impl Inner {
         let Read {
             source: back,
             reading,
+            waited,
         } = read;
         let wait = {
             let mut readers = entry.readers();
@@ -268,7 +269,9 @@ impl Inner {
             };
             match std::mem::take(&mut reader.again) {
                 true => MIN_GAP.min(wait),
-                false => jittered(wait),
+                // What it waited for the others is part of its rhythm: two reads lie a refresh apart, or a round where that
+                // takes longer.
+                false => jittered(wait).saturating_sub(waited).max(MIN_GAP.min(wait)),
             }
         };
         Self::push(inner, entry, Event::Reading(Box::new(reading)));
@@ -316,17 +319,21 @@ struct Read {
     /// `None` after a panic.
     source: Option<Box<Source>>,
     reading: Reading,
+    /// How long it waited for its turn.
+    waited: Duration,
 }
 
 /// Reads a source once.
 async fn read(inner: Weak<Inner>, entry: Weak<Entry>, number: u32, mut source: Box<Source>, last: Last) {
     let Some(places) = inner.upgrade() else { return };
     let index = usize::try_from(number).unwrap_or(usize::MAX);
-    let outcome = {
-        // Boxed, because what it needs is not needed for the rest of the task's life.
-        let reading = Box::pin(places.places.read(last, source.read()));
-        catch(reading).await
+    let kind = match source.is_local() {
+        true => Kind::Local,
+        false => Kind::Remote(last),
     };
+    let (waited, outcome) = places.places.read(kind, || catch(Box::pin(source.read()))).await;
+    let round = places.shared.rounds.longest();
+    places.shared.metrics.reading_round(round);
     drop(places);
     let (Some(inner), Some(entry)) = (inner.upgrade(), entry.upgrade()) else {
         return;
@@ -341,6 +348,7 @@ async fn read(inner: Weak<Inner>, entry: Weak<Entry>, number: u32, mut source: B
             Read {
                 source: Some(source),
                 reading,
+                waited,
             }
         }
         Err(panic) => {
@@ -352,6 +360,7 @@ async fn read(inner: Weak<Inner>, entry: Weak<Entry>, number: u32, mut source: B
             Read {
                 source: None,
                 reading: reader::panicked(index),
+                waited,
             }
         }
     };
@@ -508,6 +517,7 @@ async fn look_at_clocks(inner: Weak<Inner>) {
             let clock = inner.shared.clock.steady();
             ahead::log_leap(&clock);
             inner.shared.metrics.clock_leaps(clock.leap);
+            inner.shared.metrics.reading_round(inner.shared.rounds.longest());
         }
         tokio::time::sleep(LOOK).await;
     }

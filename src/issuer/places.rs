@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::rounds::Rounds;
+
 /// The bounds of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
@@ -39,65 +41,96 @@ pub(super) enum Last {
 /// A read that takes longer than this has no place among the healthy ones, if there is one elsewhere.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// What a read is: it decides which places it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Of something on this machine: mostly a look at files that did not change. It costs next to nothing, so it takes no
+    /// turn, and waits for no read over the network.
+    Local,
+    /// Over the network, of a source whose last read went so.
+    Remote(Last),
+}
+
 /// The places.
 #[derive(Debug)]
 pub(super) struct Places {
+    local: Arc<Semaphore>,
     healthy: Arc<Semaphore>,
     failing: Arc<Semaphore>,
     first: Arc<Semaphore>,
     pause: Duration,
     /// When the next read may begin.
     next: Mutex<Option<Instant>>,
+    rounds: Rounds,
 }
 
 impl Places {
-    pub(super) fn new(limits: ReadLimits) -> Self {
+    pub(super) fn new(limits: ReadLimits, rounds: Rounds) -> Self {
         let quarter = (limits.at_once / 4).max(1);
         let semaphore = |places| Arc::new(Semaphore::new(places));
         Self {
+            local: semaphore(limits.at_once.max(1)),
             healthy: semaphore(limits.at_once.saturating_sub(2 * quarter).max(1)),
             failing: semaphore(quarter),
             first: semaphore(quarter),
             pause: Duration::from_secs(1) / limits.per_second.max(1),
             next: Mutex::default(),
+            rounds,
         }
     }
 
-    /// Waits for a place and for its turn, and reads.
-    pub(super) async fn read<T>(&self, last: Last, read: impl Future<Output = T>) -> T {
-        let kind = match last {
-            Last::None => &self.first,
-            Last::Succeeded => &self.healthy,
-            Last::Failed => &self.failing,
+    /// Waits for a place and for its turn, and reads. `read` is made when it has them: what waits is small. How long it
+    /// waited, and what it read.
+    pub(super) async fn read<T, R: Future<Output = T>>(
+        &self,
+        kind: Kind,
+        read: impl FnOnce() -> R,
+    ) -> (Duration, T) {
+        let since = Instant::now();
+        // A source that can be read tells how long a round takes: others wait for reasons of their own.
+        let waits = (kind == Kind::Remote(Last::Succeeded)).then(|| self.rounds.waits(since));
+        let places = match kind {
+            Kind::Local => &self.local,
+            Kind::Remote(Last::None) => &self.first,
+            Kind::Remote(Last::Succeeded) => &self.healthy,
+            Kind::Remote(Last::Failed) => &self.failing,
         };
-        let place = acquire(kind).await;
-        let turn = self.turn();
-        if turn > Instant::now() {
-            sleep_until(turn).await;
+        let place = acquire(places).await;
+        if kind != Kind::Local {
+            let turn = self.turn();
+            if turn > Instant::now() {
+                sleep_until(turn).await;
+            }
         }
-        let mut read = std::pin::pin!(read);
-        if last != Last::Succeeded {
+        drop(waits);
+        let begun = Instant::now();
+        let waited = begun.duration_since(since);
+        // Boxed, because what it needs is not needed for the rest of the task's life.
+        let mut read = Box::pin(read());
+        if matches!(kind, Kind::Remote(Last::None | Last::Failed)) {
             let done = read.await;
             drop(place);
-            return done;
+            return (waited, done);
         }
-        let begun = Instant::now();
         tokio::select! {
-            done = &mut read => return done,
+            done = &mut read => return (waited, done),
             () = sleep_until(begun + SLOW) => {}
         }
-        // It may hang: others are not to wait for it.
-        let slow = Arc::clone(&self.failing).try_acquire_owned();
-        let place = match slow {
-            Ok(slow) => {
+        // It may hang: others are not to wait for it. What is read on this machine is bounded by its threads as well.
+        let place = match (kind, Arc::clone(&self.failing).try_acquire_owned()) {
+            (Kind::Local, _) => {
+                drop(place);
+                None
+            }
+            (_, Ok(slow)) => {
                 drop(place);
                 Some(slow)
             }
-            Err(_) => place,
+            (_, Err(_)) => place,
         };
         let done = read.await;
         drop(place);
-        done
+        (waited, done)
     }
 
     /// When the next read may begin. Turns that nobody took are lost: after a pause there is no burst.
@@ -122,6 +155,8 @@ mod tests {
 
     use super::*;
 
+    const GOOD: Kind = Kind::Remote(Last::Succeeded);
+
     const LIMITS: ReadLimits = ReadLimits {
         at_once: 8,
         per_second: 1000,
@@ -129,27 +164,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sources_that_hang_take_no_place_from_the_others() {
-        let places = Arc::new(Places::new(LIMITS));
+        let places = Arc::new(Places::new(LIMITS, Rounds::default()));
         for last in [Last::Failed, Last::None] {
             for _ in 0..1000 {
                 let places = Arc::clone(&places);
-                tokio::spawn(async move { places.read(last, pending::<()>()).await });
+                tokio::spawn(async move { places.read(Kind::Remote(last), pending::<()>).await });
             }
         }
         let start = Instant::now();
         for number in 0..100 {
-            assert_eq!(places.read(Last::Succeeded, async { number }).await, number);
+            assert_eq!(places.read(GOOD, || async { number }).await.1, number);
         }
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_source_that_begins_to_hang_makes_room() {
-        let places = Arc::new(Places::new(LIMITS));
+        let places = Arc::new(Places::new(LIMITS, Rounds::default()));
         for _ in 0..2 {
             for _ in 0..2 {
                 let places = Arc::clone(&places);
-                tokio::spawn(async move { places.read(Last::Succeeded, pending::<()>()).await });
+                tokio::spawn(async move { places.read(GOOD, pending::<()>).await });
             }
             tokio::time::sleep(SLOW * 2).await;
         }
@@ -163,18 +198,72 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reads_begin_no_faster_than_is_configured() {
-        let places = Places::new(ReadLimits {
-            at_once: 256,
-            per_second: 100,
-        });
+        let places = Places::new(
+            ReadLimits {
+                at_once: 256,
+                per_second: 100,
+            },
+            Rounds::default(),
+        );
         let start = Instant::now();
         for _ in 0..200 {
-            places.read(Last::Succeeded, async {}).await;
+            places.read(GOOD, || async {}).await;
         }
         assert!(
             start.elapsed() >= Duration::from_millis(1900),
             "{:?}",
             start.elapsed()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_on_this_machine_waits_for_no_read_over_the_network() {
+        let places = Arc::new(Places::new(LIMITS, Rounds::default()));
+        for last in [Last::Failed, Last::None, Last::Succeeded] {
+            for _ in 0..100 {
+                let places = Arc::clone(&places);
+                tokio::spawn(async move { places.read(Kind::Remote(last), pending::<()>).await });
+            }
+        }
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        for _ in 0..10_000 {
+            places.read(Kind::Local, || async {}).await;
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // Nor for more than a moment for others that hang.
+        for _ in 0..100 {
+            let places = Arc::clone(&places);
+            tokio::spawn(async move { places.read(Kind::Local, pending::<()>).await });
+        }
+        tokio::task::yield_now().await;
+        places.read(Kind::Local, || async {}).await;
+        let most = SLOW * 100_u32.div_ceil(8);
+        assert!(start.elapsed() <= most, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_long_a_round_takes_is_what_a_healthy_source_waits() {
+        let rounds = Rounds::default();
+        let limits = ReadLimits {
+            at_once: 256,
+            per_second: 10,
+        };
+        let places = Arc::new(Places::new(limits, rounds.clone()));
+        let reads: Vec<_> = (0..100)
+            .map(|_| {
+                let places = Arc::clone(&places);
+                tokio::spawn(async move { places.read(GOOD, || async {}).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(rounds.longest().as_secs(), 5, "those that wait still count");
+        for read in reads {
+            read.await.unwrap();
+        }
+        assert_eq!(rounds.longest().as_secs(), 9);
+        // Those that fail have places and reasons of their own.
+        places.read(Kind::Remote(Last::Failed), || async {}).await;
+        assert_eq!(rounds.longest().as_secs(), 9);
     }
 }

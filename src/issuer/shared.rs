@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{KeyOwners, ReadLimits, Reminders};
+use super::{KeyOwners, ReadLimits, Reminders, Rounds};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -30,6 +30,8 @@ pub struct Shared {
     pub owners: KeyOwners,
     /// How many sources are read at once.
     pub reads: ReadLimits,
+    /// How long it takes until all of them were read.
+    pub rounds: Rounds,
 }
 
 /// How far the issuers are: what `/readyz` waits for.

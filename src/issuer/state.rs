@@ -174,6 +174,7 @@ impl Issuer {
             now: clock.now,
             wall: self.parts.shared.clock.now(),
             trust: ahead::trust(&clock),
+            round: self.parts.shared.rounds.longest(),
         }
     }
 

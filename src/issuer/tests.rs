@@ -62,6 +62,7 @@ impl House {
             reminders: Reminders::default(),
             owners: KeyOwners::default(),
             reads: ReadLimits::default(),
+            rounds: Rounds::default(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),

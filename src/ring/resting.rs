@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::pending::Pending;
 use super::voices::{RestingVoice, Voices};
@@ -54,6 +54,7 @@ impl Ring {
             waiting,
             useless,
             clock: _,
+            late: _,
         } = self;
         let Ledger {
             entries,
@@ -159,6 +160,7 @@ impl Resting {
             waiting: BTreeMap::new(),
             useless,
             clock: ClockTrust::default(),
+            late: SignedDuration::ZERO,
         })
     }
 

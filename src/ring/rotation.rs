@@ -36,6 +36,8 @@ pub struct Ring {
     /// What each source last listed that cannot be published, where there was nothing else.
     pub(super) useless: BTreeMap<SourceId, Vec<PublicKey>>,
     pub(super) clock: ClockTrust,
+    /// How much longer than the refresh it takes until each source was read.
+    pub(super) late: SignedDuration,
 }
 
 impl Ring {
@@ -58,12 +60,19 @@ impl Ring {
             waiting: BTreeMap::new(),
             useless: BTreeMap::new(),
             clock: ClockTrust::default(),
+            late: SignedDuration::ZERO,
         }
     }
 
     /// What is known of the clock from now on.
     pub fn clocked(&mut self, clock: ClockTrust) {
         self.clock = clock;
+    }
+
+    /// Reads come so much later than the refresh from now on: what is to be done for all issuers takes longer. A new key
+    /// may be noticed, and so be in every cache, that much later.
+    pub fn reads_late_by(&mut self, late: SignedDuration) {
+        self.late = late.max(SignedDuration::ZERO);
     }
 
     /// The time to write down at `now`.

@@ -161,7 +161,7 @@ impl Ring {
         if since == entry.first_seen && first == Some(since) {
             since
         } else {
-            later(since, self.rules.propagation)
+            later(since, self.rules.propagation.saturating_add(self.late))
         }
     }
 

@@ -46,6 +46,7 @@ fn at(second: i64) -> Moment {
         now,
         wall: now,
         trust: ClockTrust::default(),
+        round: SignedDuration::ZERO,
     }
 }
 
@@ -167,4 +168,35 @@ fn a_reading_of_a_source_that_there_is_not_changes_nothing() {
     let effects = issuer.advance(Input::Reading(foreign), &at(1));
     assert!(effects.read.is_none());
     assert!(issuer.key_set().keys.is_empty());
+}
+
+#[test]
+fn a_round_that_takes_longer_than_the_refresh_stands_in_its_place_where_a_key_may_sign() {
+    let (first, second) = (key(), key());
+    let mut issuer = opened();
+    issuer.advance(reading(std::slice::from_ref(&first)), &at(0));
+    let listed = [first, second.clone()];
+    let mut may_sign_from = |round| {
+        let moment = Moment {
+            round: SignedDuration::from_secs(round),
+            ..at(10)
+        };
+        let effects = issuer.advance(reading(&listed), &moment);
+        let view = issuer.ring.view(moment.now);
+        drop(effects);
+        let key = view.keys.iter().find(|view| view.key == second).unwrap();
+        match key.standing {
+            crate::ring::Standing::Listed { may_sign_from, .. } => may_sign_from,
+            ref other => panic!("{other:?}"),
+        }
+    };
+    let usual = at(10).now + Rules::PROPAGATION;
+    assert_eq!(may_sign_from(0), usual);
+    assert_eq!(
+        may_sign_from(10),
+        usual,
+        "as long as the refresh, which is in it already"
+    );
+    assert_eq!(may_sign_from(70), usual + SignedDuration::from_secs(60));
+    assert_eq!(may_sign_from(0), usual, "as soon as there is no hurry");
 }
