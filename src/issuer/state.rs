@@ -20,9 +20,9 @@ use super::reader::Reading;
 use super::shared::{Published, Shared};
 use crate::catalog::Slot;
 use crate::key::Quarantined;
-use crate::metrics::{IssuerMetrics, RotationState};
-use crate::publication;
-use crate::ring::{KeySet, Ledger, Listing, Refused, Ring, SourceId};
+use crate::metrics::{Details, IssuerMetrics, RotationState};
+use crate::publication::{self, Publication};
+use crate::ring::{KeySet, Ledger, Listing, Refused, Resting, Ring, SourceId};
 use crate::source::{Asked, Cause, ReadError};
 use crate::store::{Found, Replica};
 
@@ -72,6 +72,8 @@ pub(super) struct Issuer {
     is_written: bool,
     metrics: IssuerMetrics,
     owned: Owned,
+    /// Whether what it knows is kept elsewhere.
+    has_rested: bool,
 }
 
 impl Issuer {
@@ -110,11 +112,7 @@ impl Issuer {
             ..
         } = &*parts.settings;
         let name = profile.issuer.as_str().to_owned();
-        let ids: Vec<_> = sources
-            .iter()
-            .enumerate()
-            .map(|(index, source)| source.id(index))
-            .collect();
+        let ids = ids(&parts);
         metrics.sources(&ids);
         let confirmations = ids
             .iter()
@@ -131,11 +129,11 @@ impl Issuer {
             Some(ring) => ring.under(rules.clone(), &ledger, now),
             None => Ring::new(rules.clone(), confirmations, ledger),
         };
-        let owned = parts.shared.owners.of(&name, sources);
         Self {
             parts,
             replica,
-            owned,
+            owned: Owned::default(),
+            has_rested: false,
             name,
             ids,
             sources: states,
@@ -354,14 +352,14 @@ impl Issuer {
             }
         };
         self.metrics.published(key_set, &publication, now);
-        let keys = key_set
-            .keys
-            .iter()
-            .map(|published| published.key.id().spki_sha256);
+        let shared = &self.parts.shared;
+        let shares = shared
+            .owners
+            .publishes(&mut self.owned, &self.parts.settings, materials(key_set));
         for Shares {
             issuer,
             is_one_source,
-        } in self.owned.publishes(keys.collect())
+        } in shares
         {
             let name = &self.name;
             if is_one_source {
@@ -382,9 +380,115 @@ impl Issuer {
     }
 }
 
+/// What is left of an issuer while nothing happens to it, and nothing is to be remembered of it but its keys.
+#[derive(Debug)]
+pub(super) struct Rested {
+    ring: Resting,
+    /// As of when.
+    at: Timestamp,
+    /// Issuers that it was said to share a key with.
+    told: Box<[Arc<str>]>,
+}
+
+impl Issuer {
+    /// Rests, if it may.
+    pub(super) fn rest(mut self: Box<Self>) -> Result<Rested, Box<Self>> {
+        let is_usual = self.key_set.quarantined.is_empty()
+            && self.key_set.held_changes.is_empty()
+            && self.key_set.revoked_until.is_none()
+            && self.sources.iter().all(SourceState::is_usual);
+        if !is_usual || !self.is_written || self.recalls || !self.replica.may_rest() {
+            return Err(self);
+        }
+        let publication = self.parts.slot.current();
+        let jwks = publication.as_deref().and_then(document);
+        let Some(ring) = jwks.and_then(|jwks| self.ring.rest(jwks)) else {
+            return Err(self);
+        };
+        self.has_rested = true;
+        self.metrics.rests();
+        Ok(Rested {
+            ring,
+            at: self.parts.shared.clock.steady().now,
+            told: std::mem::take(&mut self.owned).told(),
+        })
+    }
+
+    /// The very issuer that rested.
+    pub(super) fn wake(parts: Parts, rested: Rested) -> Option<Self> {
+        let mut ring = rested.ring(&parts)?;
+        let (key_set, view) = ring.look(rested.at);
+        let name = parts.settings.profile.issuer.as_str().to_owned();
+        let metrics = parts.shared.metrics.issuer(&name);
+        let wall = parts.shared.clock.now();
+        metrics.wakes(Details::new(
+            &key_set,
+            RotationState::of(&view, ring.ledger(), rested.at, wall),
+        ));
+        Some(Self {
+            replica: parts.shared.stores.resumed(&name, ring.ledger()),
+            ids: ids(&parts),
+            sources: parts
+                .settings
+                .sources
+                .iter()
+                .map(|_| SourceState::default())
+                .collect(),
+            chronicle: Chronicle::at(&view, ring.ledger()),
+            owned: Owned::resumed(materials(&key_set), rested.told),
+            parts,
+            name,
+            ring,
+            key_set,
+            recalls: false,
+            is_written: true,
+            metrics,
+            has_rested: false,
+        })
+    }
+}
+
+impl Rested {
+    fn ring(&self, parts: &Parts) -> Option<Ring> {
+        let publication = parts.slot.current()?;
+        let confirmations = parts.settings.sources.iter().map(|source| source.confirmation);
+        let sources = ids(parts).into_iter().zip(confirmations);
+        let rules = parts.settings.rules.clone();
+        self.ring.wake(rules, sources, document(&publication)?)
+    }
+
+    /// What it has rows of.
+    pub(super) fn details(&self, parts: &Parts) -> Option<Details> {
+        let mut ring = self.ring(parts)?;
+        let now = parts.shared.clock.steady().now;
+        let (key_set, view) = ring.look(now);
+        let rotation = RotationState::of(&view, ring.ledger(), now, parts.shared.clock.now());
+        Some(Details::new(&key_set, rotation))
+    }
+}
+
+fn document(publication: &Publication) -> Option<&str> {
+    std::str::from_utf8(&publication.jwks.identity.body).ok()
+}
+
+fn materials(key_set: &KeySet) -> impl Iterator<Item = [u8; 32]> {
+    let keys = key_set.keys.iter();
+    keys.map(|published| published.key.id().spki_sha256)
+}
+
+/// How the sources are named in metrics and logs.
+fn ids(parts: &Parts) -> Vec<SourceId> {
+    let sources = parts.settings.sources.iter().enumerate();
+    sources.map(|(index, source)| source.id(index)).collect()
+}
+
 impl Drop for Issuer {
     /// The next one goes on from here.
     fn drop(&mut self) {
+        if self.has_rested {
+            return;
+        }
+        self.owned.leave(&self.parts.shared.owners, &self.parts.settings);
         self.parts.handover.leave(Memory {
             chronicle: std::mem::take(&mut self.chronicle),
             sources: std::mem::take(&mut self.sources),

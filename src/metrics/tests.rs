@@ -112,7 +112,7 @@ fn everything() -> Metrics {
     issuer.quarantined([("weak_rsa", 1)].into());
     publish(&issuer, &key_set([listed(key("a", 1)), retained(key("b", 2))]), 1);
     issuer.rotation(rotation_of(&["a b", "b"], at(1)));
-    issuer.requested(|| 3);
+    issuer.requested(Arc::new(Counted(3)));
     issuer.kept(|| StoreState {
         is_durable: Some(true),
         shared: Some(SharedStoreState {
@@ -168,6 +168,15 @@ fn documented() -> BTreeMap<(String, String), BTreeSet<String>> {
         (metric, labels.map(str::to_owned).collect())
     })
     .collect()
+}
+
+#[derive(Debug)]
+struct Counted(u64);
+
+impl CountsRequests for Counted {
+    fn requests(&self) -> u64 {
+        self.0
+    }
 }
 
 #[test]
@@ -600,7 +609,7 @@ fn requests_are_counted_by_issuer_for_a_bounded_number_of_issuers() {
     for n in 0..503_u64 {
         metrics
             .issuer(&format!("https://a.example/{n:03}"))
-            .requested(move || n);
+            .requested(Arc::new(Counted(n)));
     }
     let text = metrics.render().unwrap();
     let rows = rows(&text, "oidc_issuer_issuer_requests_total");
