@@ -25,6 +25,7 @@ use crate::client;
 use crate::key::Quarantined;
 use crate::metrics::{IssuerMetrics, RotationState};
 use crate::publication;
+use crate::representation::Served;
 use crate::ring::{KeySet, Ledger, Listing, Refused, Ring, SourceId};
 use crate::source::{Accepted, Asked, Cause, ReadError};
 use crate::store::{Found, Replica};
@@ -363,7 +364,7 @@ impl Issuer {
         let slot = &self.parts.slot;
         let current = slot.current();
         let publication = match current {
-            Some(current) if self.is_written && current.shows(key_set) => current,
+            Some(current) if self.is_written && current.publication.shows(key_set) => current,
             current => {
                 let Some(written) = publication::build(profile, key_set) else {
                     if key_set.withdrawn {
@@ -374,16 +375,16 @@ impl Issuer {
                 };
                 self.is_written = true;
                 match current {
-                    Some(current) if *current == written => current,
+                    Some(current) if current.publication == written => current,
                     _ => {
-                        let written = Arc::new(written);
+                        let written = Arc::new(Served::from(written));
                         slot.publish(Arc::clone(&written));
                         written
                     }
                 }
             }
         };
-        self.metrics.published(key_set, &publication, now);
+        self.metrics.published(key_set, &publication.publication, now);
         let keys = key_set
             .keys
             .iter()

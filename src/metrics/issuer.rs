@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::HeaderValue;
 use jiff::Timestamp;
 
 use super::rotation::RotationState;
 use super::store::{Ask, StoreState};
 use crate::key::Algorithm;
-use crate::publication::{Document, Publication};
+use crate::publication::{Document, EntityTag, Publication};
 use crate::ring::{KeySet, KeyState, SourceId};
 
 /// Issuers by their URL.
@@ -204,7 +203,7 @@ pub(super) struct KeyRow {
 
 #[derive(Debug)]
 pub(super) struct DocumentRow {
-    pub(super) etag: HeaderValue,
+    pub(super) etag: EntityTag,
     pub(super) bytes: usize,
 }
 
@@ -228,8 +227,8 @@ impl Published {
 impl DocumentRow {
     fn new(document: &Document) -> Self {
         Self {
-            etag: document.identity.etag.clone(),
-            bytes: document.identity.body.len(),
+            etag: document.etag.clone(),
+            bytes: document.body.len(),
         }
     }
 }
