@@ -21,7 +21,8 @@ use super::shared::{Published, Shared};
 use crate::catalog::Slot;
 use crate::key::Quarantined;
 use crate::metrics::{Details, IssuerMetrics, RotationState};
-use crate::publication::{self, Publication};
+use crate::publication;
+use crate::representation::Served;
 use crate::ring::{KeySet, Ledger, Listing, Refused, Resting, Ring, SourceId};
 use crate::source::{Asked, Cause, ReadError};
 use crate::store::{Found, Replica};
@@ -331,7 +332,7 @@ impl Issuer {
         let slot = &self.parts.slot;
         let current = slot.current();
         let publication = match current {
-            Some(current) if self.is_written && current.shows(key_set) => current,
+            Some(current) if self.is_written && current.publication.shows(key_set) => current,
             current => {
                 let Some(written) = publication::build(profile, key_set) else {
                     if key_set.withdrawn {
@@ -342,16 +343,16 @@ impl Issuer {
                 };
                 self.is_written = true;
                 match current {
-                    Some(current) if *current == written => current,
+                    Some(current) if current.publication == written => current,
                     _ => {
-                        let written = Arc::new(written);
+                        let written = Arc::new(Served::from(written));
                         slot.publish(Arc::clone(&written));
                         written
                     }
                 }
             }
         };
-        self.metrics.published(key_set, &publication, now);
+        self.metrics.published(key_set, &publication.publication, now);
         let shared = &self.parts.shared;
         let shares = shared
             .owners
@@ -467,8 +468,8 @@ impl Rested {
     }
 }
 
-fn document(publication: &Publication) -> Option<&str> {
-    std::str::from_utf8(&publication.jwks.identity.body).ok()
+fn document(served: &Served) -> Option<&str> {
+    std::str::from_utf8(&served.jwks.identity.body).ok()
 }
 
 fn materials(key_set: &KeySet) -> impl Iterator<Item = [u8; 32]> {

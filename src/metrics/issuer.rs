@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::HeaderValue;
 use jiff::Timestamp;
 
 use super::rotation::{RotationState, Sums};
 use super::store::{Ask, StoreState};
 use crate::catalog::Slot;
 use crate::key::Algorithm;
-use crate::publication::{Document, Publication};
+use crate::publication::{Document, EntityTag, Publication};
 use crate::ring::{KeySet, KeyState, SourceId};
 
 /// Issuers by their URL.
@@ -314,7 +313,7 @@ pub(super) struct KeyRow {
 
 #[derive(Debug)]
 pub(super) struct DocumentRow {
-    pub(super) etag: HeaderValue,
+    pub(super) etag: EntityTag,
     pub(super) bytes: usize,
 }
 
@@ -345,8 +344,8 @@ fn key_rows(keys: &KeySet) -> Vec<KeyRow> {
 impl DocumentRow {
     fn new(document: &Document) -> Self {
         Self {
-            etag: document.identity.etag.clone(),
-            bytes: document.identity.body.len(),
+            etag: document.etag.clone(),
+            bytes: document.body.len(),
         }
     }
 }

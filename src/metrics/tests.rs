@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use jiff::SignedDuration;
 
 use super::*;
 use crate::key::fake::{key, key_with};
 use crate::key::{Algorithm, PublicKey};
-use crate::publication::{self, CachePolicy, IssuerUrl, JwksUri, Profile, Publication};
+use crate::publication::{self, CachePolicy, IssuerUrl, JwksUri, MediaType, Profile, Publication};
 use crate::ring::{KeySet, KeyState, Ledger, Listing, PublishedKey, Ring, Rules, SourceId};
 
 const ISSUER: &str = "https://a.example/cluster";
@@ -55,7 +55,7 @@ fn publication(keys: &KeySet) -> Publication {
         issuer,
         announced: vec![],
         extra: serde_json::Map::new(),
-        jwks_content_type: HeaderValue::from_static("application/jwk-set+json"),
+        jwks_content_type: MediaType::JWKS,
         jwks_cache: cache,
         discovery_cache: cache,
     };
