@@ -16,22 +16,24 @@ RUN command -v make >/dev/null \
  && apt-get -o APT::Sandbox::User=root install -y --no-install-recommends make \
  && rm -rf /var/lib/apt/lists/*; }
 
-# The dependencies, under an empty crate: this layer is built again only when they change.
+# The dependencies, under empty crates: this layer is built again only when they change.
 # `--target` keeps RUSTFLAGS away from build scripts and macros, which cannot be static.
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY crates/core/Cargo.toml crates/core/
 COPY build build
 # Settings of the build: how AWS-LC is seeded.
 COPY .cargo .cargo
-RUN mkdir -p src tests/suite \
- && touch src/lib.rs tests/suite/main.rs \
+RUN mkdir -p src tests/suite crates/core/src \
+ && touch src/lib.rs tests/suite/main.rs crates/core/src/lib.rs \
  && echo 'fn main() {}' > src/main.rs \
  && cargo build --release --locked --target "$(rustc --print host-tuple)"
 
+COPY crates crates
 COPY src src
 ARG REVISION=unknown
 ENV BUILD_COMMIT="${REVISION}"
 # `touch`: a checkout may be older than the layer above, and cargo goes by the time.
-RUN touch src/lib.rs src/main.rs \
+RUN touch crates/core/src/lib.rs src/lib.rs src/main.rs \
  && cargo build --release --locked --target "$(rustc --print host-tuple)" \
  && install -D -m 755 "target/$(rustc --print host-tuple)/release/oidc-issuer" /image/oidc-issuer \
  && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \

@@ -29,7 +29,7 @@ fn main() {
     );
 
     println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
-    for path in ["build.rs", "build", "src", "Cargo.toml", "Cargo.lock"] {
+    for path in ["build.rs", "build", "crates", "src", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={path}");
     }
     for path in commit::witnesses(&folder) {

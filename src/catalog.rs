@@ -13,12 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::publication::Endpoint;
-use crate::publication::{IssuerUrl, JwksUri, Place, Publication, bare_host, places};
+use crate::publication::{IssuerUrl, JwksUri, Place, bare_host, places};
+use crate::representation::Served;
 
 /// Where one issuer's task puts its publication, and requests find it.
 #[derive(Debug, Default)]
 pub struct Slot {
-    current: ArcSwapOption<Publication>,
+    current: ArcSwapOption<Served>,
     requests: AtomicU64,
 }
 
@@ -39,7 +40,7 @@ impl Slot {
     }
 
     /// Shows a publication from now on.
-    pub fn publish(&self, publication: Arc<Publication>) {
+    pub fn publish(&self, publication: Arc<Served>) {
         self.current.store(Some(publication));
     }
 
@@ -49,7 +50,7 @@ impl Slot {
     }
 
     /// The publication, once there was one.
-    pub fn current(&self) -> Option<Arc<Publication>> {
+    pub fn current(&self) -> Option<Arc<Served>> {
         self.current.load_full()
     }
 }

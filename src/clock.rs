@@ -1,14 +1,12 @@
 //! The one place that reads the clocks; everywhere else time is an argument.
 
-mod steady;
-
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::steady::{LEAP, News, Reading, Steady};
+pub use oidc_issuer_core::steady::{LEAP, News, Reading, Steady};
 
 /// Tells the time of day. Handed down from `main`; tests hand down their own.
 #[derive(Clone)]

@@ -21,6 +21,9 @@ mod shared;
 mod state;
 mod supervisor;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
 use jiff::SignedDuration;
 
 use crate::publication::Profile;
@@ -66,7 +69,19 @@ pub struct IssuerSource {
 impl IssuerSource {
     /// How it is named in metrics and logs: by its place in the configuration.
     pub fn id(&self, index: usize) -> SourceId {
-        SourceId(format!("sources[{index}].{}", self.settings.kind()).into())
+        type Names = Mutex<BTreeMap<(usize, &'static str), Arc<str>>>;
+        /// A fleet has few names, each of them many times.
+        static NAMES: OnceLock<Names> = OnceLock::new();
+        let kind = self.settings.kind();
+        // Entries are added as a whole, so a panic elsewhere leaves them so.
+        let mut names = NAMES
+            .get_or_init(Mutex::default)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let name = names
+            .entry((index, kind))
+            .or_insert_with(|| format!("sources[{index}].{kind}").into());
+        SourceId(Arc::clone(name))
     }
 }
 

@@ -4,12 +4,14 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | [`display`] | text that others wrote, made safe to show (pure) |
-//! | [`key`] | a public key: PEM, JWK, `kid`, what may be published (pure) |
+//! | [`display`] | text that others wrote, made safe to show (core) |
+//! | [`key`] | a public key: PEM, JWK, `kid`, what may be published (core) |
+//! | [`ring`] | ledger, merge, rotation rules: (ledger, listing, now) → (ledger, key set) (core) |
+//! | [`publication`] | key set → both documents: bytes, media type, cache policy, entity tag; issuer URLs (core) |
+//! | `steady` | what may be believed of a wall clock that others read (core) |
 //! | [`pem`] | certificates and private keys for TLS, from PEM: whole, or refused with the line (pure) |
 //! | `certificate` | why a peer's certificate is refused, in words (pure) |
-//! | [`ring`] | ledger, merge, rotation rules: (ledger, listing, now) → (ledger, key set) (pure) |
-//! | [`publication`] | key set → the bytes and headers of both documents (pure) |
+//! | [`representation`] | a publication as it is sent: encodings, headers (pure) |
 //! | [`catalog`] | request path → publication; readers never lock |
 //! | [`clock`], [`fs`], [`metrics`] | the one wall clock; bounded reads of files; the counters that every room above increments |
 //! | `listen` | sockets, the accept loop, places for connections |
@@ -22,6 +24,8 @@
 //! | [`control`] | operators' commands: on a socket in the state folder, or over mutual TLS |
 //! | [`config`] | what an operator writes → validated settings; every error names the field |
 //! | [`cli`] | one file per command |
+//!
+//! What is marked core is the crate `oidc-issuer-core` in `crates/core`: no tokio, no hyper, no clock, no files.
 
 #![cfg_attr(
     test,
@@ -36,16 +40,15 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
-pub mod display;
 pub mod edge;
 pub mod fs;
 pub mod issuer;
-pub mod key;
 mod listen;
 pub mod metrics;
 mod objects;
 pub mod pem;
-pub mod publication;
-pub mod ring;
+pub mod representation;
 pub mod source;
 pub mod store;
+
+pub use oidc_issuer_core::{display, key, publication, ring};

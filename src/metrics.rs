@@ -27,7 +27,7 @@ mod totals;
 
 pub use build::{COMMIT, RUSTC, VERSION};
 pub use edge::{EdgeMetrics, Endpoint, HandshakeFailure, ListenerMetrics, OpenConnection, RefusedConnection};
-pub use issuer::{EndpointState, IssuerMetrics};
+pub use issuer::{CountsRequests, Details, EndpointState, IssuerMetrics};
 pub use log::LogMetrics;
 pub use prometheus::{Error, TEXT_FORMAT};
 pub use rotation::RotationState;
@@ -84,6 +84,11 @@ impl Metrics {
     /// What one issuer counts into: the same rows for the same issuer, until [`IssuerMetrics::removed`].
     pub fn issuer(&self, issuer: &str) -> IssuerMetrics {
         self.0.issuers.issuer(issuer)
+    }
+
+    /// Where the rows of issuers at rest are asked for.
+    pub fn details_from(&self, ask: impl Fn(&str) -> Option<Details> + Send + Sync + 'static) {
+        self.0.issuers.details_from(Arc::new(ask));
     }
 
     /// How far the wall clock stands from what the time elapsed says.

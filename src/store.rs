@@ -26,6 +26,7 @@ pub use settings::{KubernetesSettings, STORE_URLS, StoreSettings};
 use crate::client::Connections;
 pub(crate) use crate::objects::is_label;
 pub use crate::objects::{BUCKET_URLS, Bucket, ObjectStorageSettings};
+use crate::ring::Ledger;
 use copy::LocalCopy;
 use shared::Shared;
 
@@ -70,6 +71,11 @@ impl Stores {
             replicas: Mutex::default(),
             connections: Connections::default(),
         }))
+    }
+
+    /// The ledger of an issuer that rested, and has this one.
+    pub fn resumed(&self, issuer: &str, _ledger: &Ledger) -> Replica {
+        self.replica(issuer)
     }
 
     /// The ledger of an issuer: the same one for as long as the process lives, whatever becomes of the issuer's task.

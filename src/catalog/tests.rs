@@ -179,7 +179,9 @@ fn a_reload_serves_the_new_issuers_and_no_others() {
     let kept = route("https://h.example/kept");
     let catalog = Catalog::new([kept.clone(), route("https://h.example/dropped")]);
     kept.slot.publish(Arc::new(
-        build(&fake::profile("https://h.example/kept"), &fake::rsa_only()).unwrap(),
+        build(&fake::profile("https://h.example/kept"), &fake::rsa_only())
+            .unwrap()
+            .into(),
     ));
     catalog.replace([kept, route("https://h.example/added")]);
     assert_eq!(served(&catalog, "/dropped/jwks", None), None);
@@ -201,11 +203,11 @@ fn what_an_issuer_publishes_is_found_at_once() {
     let found = catalog.lookup("/jwks", None).unwrap();
     assert_eq!(found.route.slot.current(), None);
     let publication = build(&fake::profile("https://h.example"), &fake::rsa_only()).unwrap();
-    route.slot.publish(Arc::new(publication.clone()));
+    route.slot.publish(Arc::new(publication.clone().into()));
     let current = found.route.slot.current().unwrap();
-    assert_eq!(found.endpoint.document(&current), &publication.jwks);
+    assert_eq!(found.endpoint.document(&current.publication), &publication.jwks);
     assert_eq!(
-        Endpoint::OauthAuthorizationServer.document(&current),
+        Endpoint::OauthAuthorizationServer.document(&current.publication),
         &publication.discovery
     );
 }

@@ -4,7 +4,6 @@ mod confirmation;
 mod lifetimes;
 mod members;
 
-use http::HeaderValue;
 use serde_json::Map;
 
 use self::lifetimes::{Caches, Lifetimes};
@@ -14,7 +13,7 @@ use super::sources::{self, Folders};
 use super::tree::{Node, Origin, Value};
 use crate::issuer::{IssuerSettings, IssuerSource};
 use crate::key::Algorithm;
-use crate::publication::{IssuerUrl, JwksUri, Profile};
+use crate::publication::{IssuerUrl, JwksUri, MediaType, Profile};
 use crate::ring::{Confirmation, NewKeys, Rules};
 
 const NEW_KEYS: [(&str, NewKeys); 2] = [("publish", NewKeys::Publish), ("approve", NewKeys::Approve)];
@@ -103,9 +102,7 @@ fn profile(issuer: &Mapping<'_>, caches: &Caches) -> Option<Profile> {
     });
     let announced = issuer.read("announcedAlgorithms", algorithms).or(Vec::new());
     let extra = issuer.read("discovery", members::read).or(Map::new());
-    let content_type = issuer
-        .read("jwksContentType", content_type)
-        .or(HeaderValue::from_static("application/jwk-set+json"));
+    let content_type = issuer.read("jwksContentType", content_type).or(MediaType::JWKS);
     let name = name.given()?;
     let jwks_uri = jwks_uri.or(JwksUri::of(&name))?;
     Some(Profile {
@@ -140,13 +137,10 @@ fn algorithms(field: &Field<'_>) -> Setting<Vec<Algorithm>> {
     Setting::Given(read)
 }
 
-fn content_type(field: &Field<'_>) -> Setting<HeaderValue> {
+fn content_type(field: &Field<'_>) -> Setting<MediaType> {
     field.text_map(|text| {
-        HeaderValue::from_str(text)
-            .ok()
-            .filter(|_| text.is_ascii() && text.split(';').next().is_some_and(|kind| kind.contains('/')))
-            .ok_or_else(|| {
-                format!("`{text}` is no media type: write application/jwk-set+json or application/json")
-            })
+        MediaType::parse(text).ok_or_else(|| {
+            format!("`{text}` is no media type: write application/jwk-set+json or application/json")
+        })
     })
 }

@@ -73,7 +73,7 @@ fn the_defaults_are_those_of_the_documentation() {
     let issuer = &settings.issuers[0];
     assert_eq!(issuer.profile.jwks_uri.as_str(), "https://a.example/jwks");
     assert_eq!(
-        issuer.profile.jwks_content_type.to_str().unwrap(),
+        issuer.profile.jwks_content_type.as_str(),
         "application/jwk-set+json"
     );
     assert!(issuer.required);

@@ -15,7 +15,7 @@ use http_body_util::Full;
 
 use crate::catalog::{self, Catalog, Found};
 use crate::metrics::Endpoint;
-use crate::publication::{Document, Encoding, Representation};
+use crate::representation::{Document, Encoding, Representation};
 
 mod brotli;
 mod conditions;
@@ -94,7 +94,7 @@ impl Router {
         let Some(publication) = found.route.slot.current() else {
             return refuse(Refusal::NotYet, endpoint);
         };
-        let document = found.endpoint.document(&publication);
+        let document = publication.document(found.endpoint);
         let representation = &*self.select(document, request);
         if !conditions::if_match(&request.headers, &representation.etag) {
             return refuse(Refusal::PreconditionFailed, endpoint);

@@ -10,7 +10,9 @@ use super::chronicle::{self, Chronicle};
 use super::reader::Reading;
 use crate::key::Quarantined;
 use crate::metrics::RotationState;
-use crate::ring::{ClockTrust, Command, Denied, KeySet, Ledger, Listing, Outcome, Refused, Ring, SourceId};
+use crate::ring::{
+    ClockTrust, Command, Denied, KeySet, Ledger, Listing, Outcome, Refused, Resting, Ring, SourceId,
+};
 use crate::source::{Asked, Cause, ReadError, Survey};
 
 /// When an event happens.
@@ -79,6 +81,16 @@ pub(super) struct IssuerState {
     recalls: bool,
 }
 
+/// An issuer that has rested.
+#[derive(Debug)]
+pub(super) struct Woken {
+    pub(super) state: IssuerState,
+    /// What is counted of its keys.
+    pub(super) rotation: RotationState,
+    /// When the key set may change by time alone.
+    pub(super) next: Option<Timestamp>,
+}
+
 /// How the sources of an issuer are named.
 pub(super) fn ids(settings: &IssuerSettings) -> Vec<SourceId> {
     let sources = settings.sources.iter().enumerate();
@@ -144,6 +156,46 @@ impl IssuerState {
             rotation,
             next: self.ring.next_change(now),
         }
+    }
+
+    /// What is to be remembered of it while nothing happens, where that is little. `jwks` is what is published of it.
+    pub(super) fn rest(&self, jwks: &str) -> Option<Resting> {
+        let KeySet {
+            quarantined,
+            held_changes,
+            revoked_until,
+            ..
+        } = &self.key_set;
+        let is_usual = quarantined.is_empty() && held_changes.is_empty() && revoked_until.is_none();
+        (is_usual && !self.recalls).then(|| self.ring.rest(jwks))?
+    }
+
+    /// The very state that rested, as it is at a moment. `jwks` is what is published of it.
+    pub(super) fn wake(
+        settings: &IssuerSettings,
+        resting: &Resting,
+        jwks: &str,
+        moment: &Moment,
+    ) -> Option<Woken> {
+        let ids = ids(settings);
+        let confirmations = settings.sources.iter().map(|source| source.confirmation);
+        let sources = ids.iter().cloned().zip(confirmations);
+        let mut ring = resting.wake(settings.rules.clone(), sources, jwks)?;
+        ring.clocked(moment.trust);
+        ring.reads_late_by(moment.round.saturating_sub(settings.refresh));
+        let (key_set, view) = ring.look(moment.now);
+        Some(Woken {
+            rotation: RotationState::of(&view, ring.ledger(), moment.now, moment.wall),
+            next: ring.next_change(moment.now),
+            state: Self {
+                ids: ids.into(),
+                refresh: settings.refresh,
+                chronicle: Chronicle::at(&view, ring.ledger()),
+                ring,
+                key_set,
+                recalls: false,
+            },
+        })
     }
 
     /// What is to be published.

@@ -39,6 +39,19 @@ impl Chronicle {
         }
     }
 
+    /// Goes on where all of this was told.
+    pub(super) fn at(view: &View, ledger: &Ledger) -> Self {
+        let standings = view
+            .keys
+            .iter()
+            .map(|key| (key.key.id().clone(), key.standing.clone()));
+        Self {
+            standings: standings.collect(),
+            withdrawn: view.withdrawn,
+            ..Self::since(ledger)
+        }
+    }
+
     /// What is new, in the order in which it is to be told. As long as not every source was heard (after a panic, or a
     /// change of the sources), what was held is not known to be gone.
     pub(super) fn next(&mut self, view: &View, ledger: &Ledger, all_heard: bool) -> Vec<Event> {

@@ -19,6 +19,11 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
+    /// Whether there is nothing to remember.
+    pub(super) fn is_usual(&self) -> bool {
+        self.list.failure().is_none() && !self.is_by_address && self.each.is_empty()
+    }
+
     /// Logs what changed.
     pub(super) fn surveyed(
         &mut self,

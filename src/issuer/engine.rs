@@ -78,6 +78,11 @@ impl Engine {
             starting: AtomicUsize::new(0),
             started: Notify::new(),
         });
+        let asked = Arc::downgrade(&inner);
+        inner.shared.metrics.details_from(move |url| {
+            let entry = asked.upgrade()?.table().by_url.get(url).cloned();
+            entry?.details()
+        });
         tokio::spawn(clockwork(Arc::downgrade(&inner)));
         tokio::spawn(look_at_clocks(Arc::downgrade(&inner)));
         Self(inner)
@@ -176,7 +181,7 @@ impl Inner {
     }
 
     fn push(inner: &Arc<Self>, entry: &Arc<Entry>, event: Event) {
-        let work = |issuer| tokio::spawn(guarded(Arc::clone(inner), Arc::clone(entry), Some(issuer), None));
+        let work = |issuer| tokio::spawn(guarded(Arc::clone(inner), Arc::clone(entry), issuer, None));
         entry.push(event, work);
     }
 

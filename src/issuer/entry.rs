@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use super::due::IssuerId;
 use super::pace::Pace;
 use super::places::Last;
-use super::state::{Event, Issuer, Parts};
+use super::state::{Event, Issuer, Parts, Rested};
+use crate::metrics::Details;
 use crate::source::Source;
 
 /// An issuer as the engine knows it.
@@ -40,8 +41,10 @@ struct Mailbox {
 enum State {
     /// Nobody yet, or no more after a panic: it is made when it is due.
     None,
-    /// It rests.
+    /// Nobody needs it now.
     Idle(Box<Issuer>),
+    /// Nobody needs it now, and little has to be remembered.
+    Resting(Box<Rested>),
     /// A task.
     Busy(Option<JoinHandle<()>>),
     /// The issuer is no longer here.
@@ -86,8 +89,9 @@ impl Entry {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event. `work` is called where nobody works for this issuer yet: it begins a task with its state.
-    pub(super) fn push(&self, event: Event, work: impl FnOnce(Box<Issuer>) -> JoinHandle<()>) {
+    /// Adds an event. `work` is called where nobody works for this issuer yet: it begins a task with its state, or one that
+    /// makes it from the ledger.
+    pub(super) fn push(&self, event: Event, work: impl FnOnce(Option<Box<Issuer>>) -> JoinHandle<()>) {
         let mut mailbox = self.mailbox();
         if matches!(mailbox.state, State::Ended) {
             return;
@@ -95,9 +99,22 @@ impl Entry {
         mailbox.events.push_back(event);
         mailbox.state = match mem::replace(&mut mailbox.state, State::None) {
             // The task waits for this lock before it looks for the next event.
-            State::Idle(issuer) => State::Busy(Some(work(issuer))),
+            State::Idle(issuer) => State::Busy(Some(work(Some(issuer)))),
+            // What it has rows of is to be there again before anybody sees that it is awake.
+            State::Resting(rested) => {
+                let issuer = Issuer::wake(self.parts.clone(), *rested);
+                State::Busy(Some(work(issuer.map(Box::new))))
+            }
             state => state,
         };
+    }
+
+    /// What an issuer at rest has rows of.
+    pub(super) fn details(&self) -> Option<Details> {
+        match &self.mailbox().state {
+            State::Resting(rested) => rested.details(&self.parts),
+            _ => None,
+        }
     }
 
     /// Begins the task that makes the issuer's state, if there is none.
@@ -117,7 +134,10 @@ impl Entry {
         mailbox.events.shrink_to_fit();
         mailbox.panics = 0;
         if !matches!(mailbox.state, State::Ended) {
-            mailbox.state = State::Idle(issuer);
+            mailbox.state = match issuer.rest() {
+                Ok(rested) => State::Resting(Box::new(rested)),
+                Err(issuer) => State::Idle(issuer),
+            };
         }
         drop(mailbox);
         self.rested.notify_waiters();
@@ -162,6 +182,7 @@ impl Entry {
         match state {
             // Dropped outside of the lock: what it knows goes to its successor.
             State::Idle(issuer) => drop(issuer),
+            State::Resting(rested) => drop(Issuer::wake(self.parts.clone(), *rested)),
             State::Busy(Some(task)) => {
                 task.abort();
                 return Ending(Some(task));

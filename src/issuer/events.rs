@@ -104,6 +104,11 @@ impl Health {
 pub(super) struct Held(BTreeMap<String, String>);
 
 impl Held {
+    /// Whether nothing is held back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Logs what is held back from now on, and what no longer is.
     pub(super) fn now(&mut self, issuer: &str, source: &str, entries: &[Quarantined]) {
         let now: BTreeMap<String, String> = entries

@@ -12,7 +12,7 @@ use crate::ring::Ring;
 
 /// Where it is left. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Handover(Arc<Mutex<Option<Memory>>>);
+pub(super) struct Handover(Arc<Mutex<Option<Box<Memory>>>>);
 
 /// What is left.
 #[derive(Debug)]
@@ -37,15 +37,29 @@ pub(super) struct SourceState {
     pub(super) quarantined: Vec<Quarantined>,
 }
 
+impl SourceState {
+    /// Whether there is nothing to remember of it.
+    pub(super) fn is_usual(&self) -> bool {
+        let Self {
+            health,
+            endpoints,
+            held,
+            quarantined,
+        } = self;
+        quarantined.is_empty() && health.failure().is_none() && endpoints.is_usual() && held.is_empty()
+    }
+}
+
 impl Handover {
     /// What the task before has left, once; nothing in a new process.
     pub(super) fn take(&self) -> Option<Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        left.map(|memory| *memory)
     }
 
     /// For the next one.
     pub(super) fn leave(&self, memory: Memory) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(memory));
     }
 }
 

@@ -2,32 +2,29 @@
 //! of the other; where both read one source, that is what was configured.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::IssuerSource;
+use super::IssuerSettings;
 
-type Material = [u8; 32];
+/// The first half of the SHA-256 of a key: a fleet has hundreds of thousands.
+type Material = [u8; 16];
 
 /// What all issuers of the process publish. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct KeyOwners(Arc<Mutex<HashMap<Material, Vec<Owner>>>>);
+pub struct KeyOwners(Arc<Mutex<HashMap<Material, Owners>>>);
 
-#[derive(Clone, Debug)]
-struct Owner {
-    issuer: Arc<str>,
-    /// Each source by the hash of its settings.
-    sources: Arc<[u64]>,
+/// Nearly always one.
+#[derive(Debug)]
+enum Owners {
+    One(Arc<IssuerSettings>),
+    Several(Vec<Arc<IssuerSettings>>),
 }
 
-/// What one issuer publishes; forgotten with it.
-#[derive(Debug)]
+/// What one issuer publishes, and which others it was said to share a key with.
+#[derive(Debug, Default)]
 pub(super) struct Owned {
-    all: KeyOwners,
-    own: Owner,
     keys: HashSet<Material>,
-    /// Issuers that were told of already.
-    told: HashSet<Arc<str>>,
+    told: Box<[Arc<str>]>,
 }
 
 /// Another issuer with the same key.
@@ -39,114 +36,179 @@ pub(super) struct Shares {
 }
 
 impl KeyOwners {
-    pub(super) fn of(&self, issuer: &str, sources: &[IssuerSource]) -> Owned {
-        let hash = |source: &IssuerSource| {
-            let mut hasher = DefaultHasher::new();
-            format!("{:?}", source.settings).hash(&mut hasher);
-            hasher.finish()
-        };
-        Owned {
-            all: self.clone(),
-            own: Owner {
-                issuer: issuer.into(),
-                sources: sources.iter().map(hash).collect(),
-            },
-            keys: HashSet::new(),
-            told: HashSet::new(),
+    /// Takes over what an issuer publishes now; tells the other issuers that publish some of it, each once.
+    pub(super) fn publishes(
+        &self,
+        owned: &mut Owned,
+        own: &Arc<IssuerSettings>,
+        keys: impl IntoIterator<Item = [u8; 32]>,
+    ) -> Vec<Shares> {
+        let keys: HashSet<_> = keys.into_iter().map(material).collect();
+        if keys == owned.keys {
+            return Vec::new();
         }
+        let mut all = self.lock();
+        let mut shares: Vec<Shares> = Vec::new();
+        for left in owned.keys.difference(&keys) {
+            forget(&mut all, left, own);
+        }
+        for new in keys.difference(&owned.keys) {
+            for other in all.get(new).into_iter().flat_map(Owners::all) {
+                let issuer = other.profile.issuer.as_str();
+                let is_told = owned.told.iter().map(|told| &**told);
+                let is_told = is_told.chain(shares.iter().map(|shares| &*shares.issuer));
+                if issuer == own.profile.issuer.as_str() || is_told.into_iter().any(|told| told == issuer) {
+                    continue;
+                }
+                let same = |source: &super::IssuerSource| {
+                    let mut ours = own.sources.iter();
+                    ours.any(|ours| ours.settings == source.settings)
+                };
+                shares.push(Shares {
+                    issuer: issuer.into(),
+                    is_one_source: other.sources.iter().any(same),
+                });
+            }
+            enter(&mut all, *new, own);
+        }
+        drop(all);
+        owned.keys = keys;
+        if !shares.is_empty() {
+            let told = owned.told.iter().cloned();
+            owned.told = told
+                .chain(shares.iter().map(|shares| Arc::clone(&shares.issuer)))
+                .collect();
+        }
+        shares
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Material, Vec<Owner>>> {
+    /// Entries are changed in single steps, so a panic elsewhere leaves them whole.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Material, Owners>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Owned {
-    /// Takes over what is published now; tells the other issuers that publish some of it, each once.
-    pub(super) fn publishes(&mut self, keys: HashSet<Material>) -> Vec<Shares> {
-        if keys == self.keys {
-            return Vec::new();
+    /// What an issuer that rested is known to publish.
+    pub(super) fn resumed(keys: impl IntoIterator<Item = [u8; 32]>, told: Box<[Arc<str>]>) -> Self {
+        Self {
+            keys: keys.into_iter().map(material).collect(),
+            told,
         }
-        let mut all = self.all.lock();
-        let mut shares = Vec::new();
-        for left in self.keys.difference(&keys) {
-            forget(&mut all, left, &self.own.issuer);
+    }
+
+    /// Which issuers it was said to share a key with.
+    pub(super) fn told(self) -> Box<[Arc<str>]> {
+        self.told
+    }
+
+    /// Forgets all that it is known to publish.
+    pub(super) fn leave(&mut self, all: &KeyOwners, own: &Arc<IssuerSettings>) {
+        let mut all = all.lock();
+        for key in self.keys.drain() {
+            forget(&mut all, &key, own);
         }
-        for new in keys.difference(&self.keys) {
-            let owners = all.entry(*new).or_default();
-            for other in owners.iter() {
-                if other.issuer != self.own.issuer && self.told.insert(Arc::clone(&other.issuer)) {
-                    shares.push(Shares {
-                        issuer: Arc::clone(&other.issuer),
-                        is_one_source: other
-                            .sources
-                            .iter()
-                            .any(|source| self.own.sources.contains(source)),
-                    });
-                }
+    }
+}
+
+impl Owners {
+    fn all(&self) -> &[Arc<IssuerSettings>] {
+        match self {
+            Self::One(owner) => std::slice::from_ref(owner),
+            Self::Several(owners) => owners,
+        }
+    }
+}
+
+fn material(spki_sha256: [u8; 32]) -> Material {
+    let mut material = [0; 16];
+    material.copy_from_slice(&spki_sha256[..16]);
+    material
+}
+
+fn enter(all: &mut HashMap<Material, Owners>, key: Material, own: &Arc<IssuerSettings>) {
+    match all.remove(&key) {
+        None => all.insert(key, Owners::One(Arc::clone(own))),
+        Some(Owners::One(other)) => all.insert(key, Owners::Several(vec![other, Arc::clone(own)])),
+        Some(Owners::Several(mut owners)) => {
+            owners.push(Arc::clone(own));
+            all.insert(key, Owners::Several(owners))
+        }
+    };
+}
+
+fn forget(all: &mut HashMap<Material, Owners>, key: &Material, own: &Arc<IssuerSettings>) {
+    let is_empty = match all.get_mut(key) {
+        Some(Owners::One(owner)) => Arc::ptr_eq(owner, own),
+        Some(Owners::Several(owners)) => {
+            if let Some(at) = owners.iter().position(|owner| Arc::ptr_eq(owner, own)) {
+                owners.swap_remove(at);
             }
-            owners.push(self.own.clone());
+            owners.is_empty()
         }
-        drop(all);
-        self.keys = keys;
-        shares
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        let mut all = self.all.lock();
-        for key in &self.keys {
-            forget(&mut all, key, &self.own.issuer);
-        }
-    }
-}
-
-fn forget(all: &mut HashMap<Material, Vec<Owner>>, key: &Material, issuer: &Arc<str>) {
-    if let Some(owners) = all.get_mut(key) {
-        // Of two tasks of one issuer the older ends while the newer owns the key already.
-        if let Some(at) = owners.iter().position(|owner| owner.issuer == *issuer) {
-            owners.swap_remove(at);
-        }
-        if owners.is_empty() {
-            all.remove(key);
+        None => false,
+    };
+    if is_empty {
+        all.remove(key);
+        if all.capacity() > 1024 && all.len() < all.capacity() / 4 {
+            all.shrink_to_fit();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
-    use crate::ring::Confirmation;
+    use crate::issuer::IssuerSource;
+    use crate::publication::fake::profile;
+    use crate::ring::{Confirmation, Rules};
     use crate::source::{FilesSettings, SourceSettings};
 
-    fn source(path: &str) -> Vec<IssuerSource> {
-        vec![IssuerSource {
-            settings: SourceSettings::Files(FilesSettings {
-                paths: vec![path.to_owned()],
-            }),
-            claims: Vec::new(),
-            confirmation: Confirmation::Reads(1),
-        }]
+    fn settings(issuer: &str, path: &str) -> Arc<IssuerSettings> {
+        Arc::new(IssuerSettings {
+            profile: profile(issuer),
+            required: true,
+            sources: vec![IssuerSource {
+                settings: SourceSettings::Files(FilesSettings {
+                    paths: vec![path.to_owned()],
+                }),
+                claims: Vec::new(),
+                confirmation: Confirmation::Reads(1),
+            }],
+            refresh: SignedDuration::from_secs(10),
+            rules: Rules::new(SignedDuration::from_hours(49)),
+            token_lifetime: SignedDuration::from_hours(24),
+        })
     }
 
     #[test]
     fn a_key_under_two_issuers_is_told_once_and_whether_they_share_a_source() {
         let all = KeyOwners::default();
-        let keys = |keys: &[u8]| keys.iter().map(|key| [*key; 32]).collect::<HashSet<_>>();
-        let mut a = all.of("a", &source("/x"));
-        let mut b = all.of("b", &source("/x"));
-        let mut c = all.of("c", &source("/y"));
-        assert_eq!(a.publishes(keys(&[1, 2])), []);
+        let keys = |keys: &[u8]| keys.iter().map(|key| [*key; 32]).collect::<Vec<_>>();
+        let [a, b, c] = [("a", "/x"), ("b", "/x"), ("c", "/y")]
+            .map(|(name, path)| settings(&format!("https://{name}.example"), path));
+        let (mut of_a, mut of_b, mut of_c) = (Owned::default(), Owned::default(), Owned::default());
+        assert_eq!(all.publishes(&mut of_a, &a, keys(&[1, 2])), []);
         let of = |issuer: &str, is_one_source| Shares {
             issuer: issuer.into(),
             is_one_source,
         };
-        assert_eq!(b.publishes(keys(&[2])), [of("a", true)]);
-        assert_eq!(b.publishes(keys(&[1, 2])), [], "told already");
-        drop(b);
-        assert_eq!(c.publishes(keys(&[1, 3])), [of("a", false)]);
-        drop((a, c));
+        assert_eq!(
+            all.publishes(&mut of_b, &b, keys(&[2])),
+            [of("https://a.example", true)]
+        );
+        assert_eq!(all.publishes(&mut of_b, &b, keys(&[1, 2])), [], "told already");
+        let mut of_b = Owned::resumed(keys(&[1, 2]), of_b.told());
+        assert_eq!(all.publishes(&mut of_b, &b, keys(&[1])), [], "after a rest too");
+        of_b.leave(&all, &b);
+        assert_eq!(
+            all.publishes(&mut of_c, &c, keys(&[1, 3])),
+            [of("https://a.example", false)]
+        );
+        of_a.leave(&all, &a);
+        of_c.leave(&all, &c);
         assert!(all.lock().is_empty(), "what is gone is forgotten");
     }
 }

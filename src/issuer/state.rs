@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use super::IssuerSettings;
-use super::advance::{Effects, Input, IssuerState, Moment, SourceRead, ids};
+use super::advance::{Effects, Input, IssuerState, Moment, SourceRead, Woken, ids};
 use super::ahead;
 use super::chronicle::log;
 use super::desk;
@@ -22,9 +22,10 @@ use super::reader::Reading;
 use super::shared::{Published, Shared};
 use crate::catalog::Slot;
 use crate::key::Quarantined;
-use crate::metrics::IssuerMetrics;
+use crate::metrics::{Details, IssuerMetrics};
 use crate::publication;
-use crate::ring::{Denied, KeySet, Ledger, Outcome, SourceId};
+use crate::representation::Served;
+use crate::ring::{Denied, KeySet, Ledger, Outcome, Resting, SourceId};
 use crate::source::{Cause, ReadError};
 use crate::store::{Found, Replica};
 
@@ -72,6 +73,8 @@ pub(super) struct Issuer {
     is_written: bool,
     metrics: IssuerMetrics,
     owned: Owned,
+    /// Whether what it knows is kept elsewhere.
+    has_rested: bool,
 }
 
 impl Issuer {
@@ -109,12 +112,12 @@ impl Issuer {
         let states = sources.iter().enumerate().map(known);
         let states = states.map(Option::unwrap_or_default).collect();
         let before = memory.map(|memory| memory.known(sources));
-        let owned = parts.shared.owners.of(&name, sources);
         Self {
             state: IssuerState::new(&parts.settings, before, ledger, now),
             parts,
             replica,
-            owned,
+            owned: Owned::default(),
+            has_rested: false,
             name,
             ids,
             sources: states,
@@ -153,7 +156,7 @@ impl Issuer {
 
     /// How long nothing changes by itself; `None` where nothing ever does.
     pub(super) fn rests_for(&self) -> Option<Duration> {
-        let now = self.moment().now;
+        let now = moment(&self.parts.shared).now;
         // A little late rather than a little early, which would be once more.
         let until =
             Duration::try_from(now.duration_until(self.next?)).unwrap_or_default() + Duration::from_millis(1);
@@ -165,26 +168,13 @@ impl Issuer {
         &self.replica
     }
 
-    /// The time of an event: a leap of the wall clock is not taken for time that has passed.
-    fn moment(&self) -> Moment {
-        let clock = self.parts.shared.clock.steady();
-        ahead::log_leap(&clock);
-        self.parts.shared.metrics.clock_leaps(clock.leap);
-        Moment {
-            now: clock.now,
-            wall: self.parts.shared.clock.now(),
-            trust: ahead::trust(&clock),
-            round: self.parts.shared.rounds.longest(),
-        }
-    }
-
     /// Lets an event happen, and does what follows from it, in the order that must hold: kept before it is shown, for what
     /// was ever published must be remembered; shared when it is shown, for no store may delay it. What became of a
     /// command, and when.
     async fn advance(&mut self, input: Input<'_>) -> (Option<Result<Outcome, Denied>>, Timestamp) {
         // Each step takes some milliseconds at most: others may have their turn in between.
         yield_now().await;
-        let moment = self.moment();
+        let moment = moment(&self.parts.shared);
         let Effects {
             read,
             outcome,
@@ -286,7 +276,7 @@ impl Issuer {
         let slot = &self.parts.slot;
         let current = slot.current();
         let publication = match current {
-            Some(current) if self.is_written && current.shows(key_set) => current,
+            Some(current) if self.is_written && current.publication.shows(key_set) => current,
             current => {
                 let Some(written) = publication::build(profile, key_set) else {
                     if key_set.withdrawn {
@@ -297,24 +287,24 @@ impl Issuer {
                 };
                 self.is_written = true;
                 match current {
-                    Some(current) if *current == written => current,
+                    Some(current) if current.publication == written => current,
                     _ => {
-                        let written = Arc::new(written);
+                        let written = Arc::new(Served::from(written));
                         slot.publish(Arc::clone(&written));
                         written
                     }
                 }
             }
         };
-        self.metrics.published(key_set, &publication, now);
-        let keys = key_set
-            .keys
-            .iter()
-            .map(|published| published.key.id().spki_sha256);
+        self.metrics.published(key_set, &publication.publication, now);
+        let shared = &self.parts.shared;
+        let shares = shared
+            .owners
+            .publishes(&mut self.owned, &self.parts.settings, materials(key_set));
         for Shares {
             issuer,
             is_one_source,
-        } in self.owned.publishes(keys.collect())
+        } in shares
         {
             let name = &self.name;
             if is_one_source {
@@ -335,9 +325,115 @@ impl Issuer {
     }
 }
 
+/// What is left of an issuer while nothing happens to it, and nothing is to be remembered of it but its keys.
+#[derive(Debug)]
+pub(super) struct Rested {
+    ring: Resting,
+    /// As of when.
+    at: Timestamp,
+    /// Issuers that it was said to share a key with.
+    told: Box<[Arc<str>]>,
+}
+
+impl Issuer {
+    /// Rests, if it may.
+    pub(super) fn rest(mut self: Box<Self>) -> Result<Rested, Box<Self>> {
+        let is_usual = self.sources.iter().all(SourceState::is_usual);
+        if !is_usual || !self.is_written || !self.replica.may_rest() {
+            return Err(self);
+        }
+        let publication = self.parts.slot.current();
+        let jwks = publication.as_deref().and_then(document);
+        let Some(ring) = jwks.and_then(|jwks| self.state.rest(jwks)) else {
+            return Err(self);
+        };
+        self.has_rested = true;
+        self.metrics.rests();
+        Ok(Rested {
+            ring,
+            at: self.parts.shared.clock.steady().now,
+            told: std::mem::take(&mut self.owned).told(),
+        })
+    }
+
+    /// The very issuer that rested.
+    pub(super) fn wake(parts: Parts, rested: Rested) -> Option<Self> {
+        let moment = Moment {
+            now: rested.at,
+            ..moment(&parts.shared)
+        };
+        let Woken {
+            state,
+            rotation,
+            next,
+        } = rested.woken(&parts, &moment)?;
+        let name = parts.settings.profile.issuer.as_str().to_owned();
+        let metrics = parts.shared.metrics.issuer(&name);
+        metrics.wakes(Details::new(state.key_set(), rotation));
+        Some(Self {
+            replica: parts.shared.stores.resumed(&name, state.ledger()),
+            ids: ids(&parts.settings),
+            sources: parts
+                .settings
+                .sources
+                .iter()
+                .map(|_| SourceState::default())
+                .collect(),
+            owned: Owned::resumed(materials(state.key_set()), rested.told),
+            parts,
+            name,
+            state,
+            next,
+            is_written: true,
+            metrics,
+            has_rested: false,
+        })
+    }
+}
+
+impl Rested {
+    fn woken(&self, parts: &Parts, moment: &Moment) -> Option<Woken> {
+        let publication = parts.slot.current()?;
+        let jwks = document(&publication)?;
+        IssuerState::wake(&parts.settings, &self.ring, jwks, moment)
+    }
+
+    /// What it has rows of.
+    pub(super) fn details(&self, parts: &Parts) -> Option<Details> {
+        let woken = self.woken(parts, &moment(&parts.shared))?;
+        Some(Details::new(woken.state.key_set(), woken.rotation))
+    }
+}
+
+/// The time: a leap of the wall clock is not taken for time that has passed.
+fn moment(shared: &Shared) -> Moment {
+    let clock = shared.clock.steady();
+    ahead::log_leap(&clock);
+    shared.metrics.clock_leaps(clock.leap);
+    Moment {
+        now: clock.now,
+        wall: shared.clock.now(),
+        trust: ahead::trust(&clock),
+        round: shared.rounds.longest(),
+    }
+}
+
+fn document(served: &Served) -> Option<&str> {
+    std::str::from_utf8(&served.jwks.identity.body).ok()
+}
+
+fn materials(key_set: &KeySet) -> impl Iterator<Item = [u8; 32]> {
+    let keys = key_set.keys.iter();
+    keys.map(|published| published.key.id().spki_sha256)
+}
+
 impl Drop for Issuer {
     /// The next one goes on from here.
     fn drop(&mut self) {
+        if self.has_rested {
+            return;
+        }
+        self.owned.leave(&self.parts.shared.owners, &self.parts.settings);
         let (chronicle, ring) = self.state.leaves();
         self.parts.handover.leave(Memory {
             chronicle,

@@ -245,7 +245,7 @@ impl Issuers {
         shared
             .metrics
             .issuer(settings.profile.issuer.as_str())
-            .requested(move || counted.requests());
+            .requested(counted);
         self.engine.add(Parts {
             settings,
             shared,

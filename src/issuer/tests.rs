@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
@@ -17,7 +16,8 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::key::parse_file;
 use crate::metrics::Metrics;
-use crate::publication::{CachePolicy, IssuerUrl, JwksUri, Publication};
+use crate::publication::{CachePolicy, IssuerUrl, JwksUri, MediaType};
+use crate::representation::Served;
 use crate::source::{FilesSettings, FolderWatch};
 use crate::store::Stores;
 
@@ -109,7 +109,7 @@ impl House {
                 issuer,
                 announced: Vec::new(),
                 extra: serde_json::Map::new(),
-                jwks_content_type: HeaderValue::from_static("application/jwk-set+json"),
+                jwks_content_type: MediaType::JWKS,
                 jwks_cache: cache,
                 discovery_cache: cache,
             },
@@ -130,7 +130,7 @@ impl House {
     }
 
     /// What is published at an issuer; `Err` where its documents are not found at all.
-    fn published(&self, url: &str) -> Result<Option<Arc<Publication>>, ()> {
+    fn published(&self, url: &str) -> Result<Option<Arc<Served>>, ()> {
         let path = IssuerUrl::parse(url).unwrap().path().to_owned() + "/jwks";
         self.shared
             .catalog

@@ -23,7 +23,7 @@ impl Requests {
         let Some(requests) = &state.requests else {
             return;
         };
-        let requests = (requests.0)();
+        let requests = requests.requests();
         if self.rows.len() < ISSUERS_WITH_ROWS {
             self.rows.push((issuer.to_owned(), requests));
         } else {

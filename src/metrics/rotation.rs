@@ -12,14 +12,20 @@ use crate::ring::{Ledger, Standing, View};
 /// Keys that have a row of when they may sign, in the order of publication.
 const KEY_ROWS: usize = 100;
 
+/// How many keys of an issuer are not published, by why; and how much was decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    held: u32,
+    revoked: u32,
+    expired: u32,
+    held_changes: u32,
+    revocations: u32,
+}
+
 /// What the ring knows of an issuer's keys at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RotationState {
-    held: usize,
-    revoked: usize,
-    expired: usize,
-    held_changes: usize,
-    revocations: usize,
+    sums: Sums,
     next_leaves: Option<Timestamp>,
     may_sign: Vec<(Arc<str>, Timestamp)>,
     ahead: f64,
@@ -28,12 +34,15 @@ pub struct RotationState {
 impl RotationState {
     /// As the ring sees it at `now`, on a machine whose clock says `wall`.
     pub fn of(view: &View, ledger: &Ledger, now: Timestamp, wall: Timestamp) -> Self {
+        let in_force = ledger
+            .revocations()
+            .filter(|revocation| revocation.undone.is_none());
         let mut state = Self {
-            held_changes: view.held_changes.len(),
-            revocations: ledger
-                .revocations()
-                .filter(|revocation| revocation.undone.is_none())
-                .count(),
+            sums: Sums {
+                held_changes: number(view.held_changes.len()),
+                revocations: number(in_force.count()),
+                ..Sums::default()
+            },
             ahead: ahead(ledger, wall),
             ..Self::default()
         };
@@ -52,24 +61,34 @@ impl RotationState {
                     state.next_leaves = Some(earlier);
                 }
                 Standing::Retained { .. } => {}
-                Standing::Held(_) => state.held += 1,
-                Standing::Revoked(_) => state.revoked += 1,
-                Standing::Expired { .. } => state.expired += 1,
+                Standing::Held(_) => state.sums.held += 1,
+                Standing::Revoked(_) => state.sums.revoked += 1,
+                Standing::Expired { .. } => state.sums.expired += 1,
             }
         }
         state
     }
 
-    pub(super) fn held_changes(&self) -> usize {
+    pub(super) fn sums(&self) -> Sums {
+        self.sums
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+impl Sums {
+    pub(super) fn held_changes(&self) -> u32 {
         self.held_changes
     }
 
-    pub(super) fn revocations(&self) -> usize {
+    pub(super) fn revocations(&self) -> u32 {
         self.revocations
     }
 
     /// The keys that are not published, by state.
-    pub(super) fn unpublished(&self) -> [(&'static str, usize); 3] {
+    pub(super) fn unpublished(&self) -> [(&'static str, u32); 3] {
         [
             ("held", self.held),
             ("revoked", self.revoked),
@@ -125,8 +144,10 @@ impl RotationRows {
         for (kid, at) in &state.may_sign {
             self.may_sign.row(&[labels[0], ("kid", kid)], seconds(*at));
         }
-        self.held_changes.row(&labels, count(state.held_changes as u64));
-        self.revocations.row(&labels, count(state.revocations as u64));
+        self.held_changes
+            .row(&labels, count(u64::from(state.sums.held_changes)));
+        self.revocations
+            .row(&labels, count(u64::from(state.sums.revocations)));
         self.ahead.row(&labels, state.ahead);
     }
 

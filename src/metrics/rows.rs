@@ -3,7 +3,7 @@
 use prometheus::proto::MetricFamily;
 
 use super::family::{Family, count, flag};
-use super::issuer::{DocumentRow, Issuers, Published, SourceState, State};
+use super::issuer::{Details, DocumentRow, Issuers, KeyRow, Published, SourceState, State};
 use super::register::seconds;
 use super::requests::Requests;
 use super::rotation::RotationRows;
@@ -44,8 +44,9 @@ pub(super) fn families(issuers: &Issuers, shown: IssuerRows) -> impl Iterator<It
     let (mut rows, mut totals) = (Rows::new(), Totals::default());
     let mut troubled_shown = 0;
     let mut requests = Requests::default();
+    let mut at_rest = Vec::new();
     issuers.for_each(|issuer, state| {
-        let store = state.store.as_ref().map(|Ask(ask)| ask());
+        let store = state.store.as_ref().map(Ask::now);
         let is_troubled = totals.count(state, store.as_ref());
         requests.add(issuer, state);
         let has_rows = match shown {
@@ -56,10 +57,17 @@ pub(super) fn families(issuers: &Issuers, shown: IssuerRows) -> impl Iterator<It
         if has_rows {
             troubled_shown += usize::from(is_troubled);
             rows.issuer(issuer, state, store.as_ref());
+            match state.details.as_deref() {
+                Some(details) => rows.details(issuer, details),
+                None => at_rest.push(issuer.to_owned()),
+            }
         } else {
             totals.without_rows += 1;
         }
     });
+    for issuer in at_rest {
+        issuers.with_details(&issuer, |details| rows.details(&issuer, details));
+    }
     rows.into_families()
         .chain(totals.into_families())
         .chain(requests.into_family())
@@ -145,7 +153,7 @@ impl Rows {
     }
 
     fn issuer(&mut self, issuer: &str, state: &State, store: Option<&StoreState>) {
-        for (source, read) in &state.sources {
+        for (source, read) in &*state.sources {
             self.source(issuer, source, read);
         }
         for (reason, entries) in &state.quarantined {
@@ -157,15 +165,21 @@ impl Rows {
         if let Some(published) = &state.published {
             self.publication(issuer, published);
         }
-        if let Some(rotation) = &state.rotation {
-            for (state, keys) in rotation.unpublished() {
+        if let Some(sums) = &state.sums {
+            for (state, keys) in sums.unpublished() {
                 self.keys
-                    .row(&[("issuer", issuer), ("state", state)], count(keys as u64));
+                    .row(&[("issuer", issuer), ("state", state)], count(u64::from(keys)));
             }
-            self.rotation.issuer(issuer, rotation);
         }
         if let Some(store) = store {
             self.store.issuer(issuer, store);
+        }
+    }
+
+    fn details(&mut self, issuer: &str, details: &Details) {
+        self.keys(issuer, details.keys());
+        if let Some(rotation) = &details.rotation {
+            self.rotation.issuer(issuer, rotation);
         }
     }
 
@@ -176,7 +190,7 @@ impl Rows {
             self.reads.row(&labels, count(reads));
         };
         reads("success", read.successes);
-        for (result, failures) in &read.failures {
+        for (result, failures) in read.failures.iter().flat_map(|failures| &**failures) {
             reads(result, *failures);
         }
         self.consecutive_failures
@@ -198,27 +212,25 @@ impl Rows {
             .row(&[("issuer", issuer)], seconds(published.changed));
         self.document(issuer, "discovery", &published.discovery);
         self.document(issuer, "jwks", &published.jwks);
-        self.keys(issuer, published);
-    }
-
-    fn document(&mut self, issuer: &str, document: &str, row: &DocumentRow) {
-        let labels = [("issuer", issuer), ("document", document)];
-        let etag = row.etag.to_str().unwrap_or_default().trim_matches('"');
-        self.etag.row(&[labels[0], labels[1], ("etag", etag)], 1.0);
-        self.size.row(&labels, count(row.bytes as u64));
-    }
-
-    fn keys(&mut self, issuer: &str, published: &Published) {
-        let keys = &published.keys;
-        let listed = keys.iter().filter(|key| key.state == KeyState::Listed).count();
-        for (state, keys) in [("listed", listed), ("retained", keys.len() - listed)] {
+        let Published { listed, retained, .. } = *published;
+        for (state, keys) in [("listed", listed), ("retained", retained)] {
             self.keys
                 .row(&[("issuer", issuer), ("state", state)], count(keys as u64));
         }
         self.too_many.row(
             &[("issuer", issuer)],
-            flag(keys.len() > KEYS_THAT_ALL_VERIFIERS_READ),
+            flag(listed + retained > KEYS_THAT_ALL_VERIFIERS_READ),
         );
+    }
+
+    fn document(&mut self, issuer: &str, document: &str, row: &DocumentRow) {
+        let labels = [("issuer", issuer), ("document", document)];
+        let etag = row.etag.as_str().trim_matches('"');
+        self.etag.row(&[labels[0], labels[1], ("etag", etag)], 1.0);
+        self.size.row(&labels, count(row.bytes as u64));
+    }
+
+    fn keys(&mut self, issuer: &str, keys: &[KeyRow]) {
         for key in keys.iter().take(KEY_ROWS) {
             let (state, leaves) = match key.state {
                 KeyState::Listed => ("listed", None),

@@ -42,7 +42,21 @@ pub struct SharedStoreState {
 
 /// Tells how a ledger is kept now.
 #[derive(Clone)]
-pub(super) struct Ask(pub(super) Arc<dyn Fn() -> StoreState + Send + Sync>);
+pub(super) enum Ask {
+    /// It is asked.
+    Of(Arc<dyn Fn() -> StoreState + Send + Sync>),
+    /// It is known.
+    At(Box<StoreState>),
+}
+
+impl Ask {
+    pub(super) fn now(&self) -> StoreState {
+        match self {
+            Self::Of(ask) => ask(),
+            Self::At(state) => (**state).clone(),
+        }
+    }
+}
 
 impl fmt::Debug for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

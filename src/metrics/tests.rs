@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use jiff::SignedDuration;
 
 use super::*;
 use crate::key::fake::{key, key_with};
 use crate::key::{Algorithm, PublicKey};
-use crate::publication::{self, CachePolicy, IssuerUrl, JwksUri, Profile, Publication};
+use crate::publication::{self, CachePolicy, IssuerUrl, JwksUri, MediaType, Profile, Publication};
 use crate::ring::{KeySet, KeyState, Ledger, Listing, PublishedKey, Ring, Rules, SourceId};
 
 const ISSUER: &str = "https://a.example/cluster";
@@ -55,7 +55,7 @@ fn publication(keys: &KeySet) -> Publication {
         issuer,
         announced: vec![],
         extra: serde_json::Map::new(),
-        jwks_content_type: HeaderValue::from_static("application/jwk-set+json"),
+        jwks_content_type: MediaType::JWKS,
         jwks_cache: cache,
         discovery_cache: cache,
     };
@@ -112,7 +112,7 @@ fn everything() -> Metrics {
     issuer.quarantined([("weak_rsa", 1)].into());
     publish(&issuer, &key_set([listed(key("a", 1)), retained(key("b", 2))]), 1);
     issuer.rotation(rotation_of(&["a b", "b"], at(1)));
-    issuer.requested(|| 3);
+    issuer.requested(Arc::new(Counted(3)));
     issuer.kept(|| StoreState {
         is_durable: Some(true),
         shared: Some(SharedStoreState {
@@ -168,6 +168,15 @@ fn documented() -> BTreeMap<(String, String), BTreeSet<String>> {
         (metric, labels.map(str::to_owned).collect())
     })
     .collect()
+}
+
+#[derive(Debug)]
+struct Counted(u64);
+
+impl CountsRequests for Counted {
+    fn requests(&self) -> u64 {
+        self.0
+    }
 }
 
 #[test]
@@ -600,7 +609,7 @@ fn requests_are_counted_by_issuer_for_a_bounded_number_of_issuers() {
     for n in 0..503_u64 {
         metrics
             .issuer(&format!("https://a.example/{n:03}"))
-            .requested(move || n);
+            .requested(Arc::new(Counted(n)));
     }
     let text = metrics.render().unwrap();
     let rows = rows(&text, "oidc_issuer_issuer_requests_total");

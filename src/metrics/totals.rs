@@ -8,7 +8,6 @@ use super::family::{Family, count};
 use super::issuer::State;
 use super::rows::KEYS_THAT_ALL_VERIFIERS_READ;
 use super::store::StoreState;
-use crate::ring::KeyState;
 
 /// A set larger than this may soon reach the limit of 50,000 bytes.
 const NEARLY_FULL: usize = 40_000;
@@ -54,12 +53,8 @@ impl Totals {
         match &state.published {
             Some(documents) => {
                 self.published += 1;
-                published = documents.keys.len();
-                listed = documents
-                    .keys
-                    .iter()
-                    .filter(|key| key.state == KeyState::Listed)
-                    .count();
+                published = documents.listed + documents.retained;
+                listed = documents.listed;
                 size = documents.jwks.bytes;
             }
             None => self.not_published += 1,
@@ -67,14 +62,14 @@ impl Totals {
         self.listed += listed as u64;
         self.retained += (published - listed) as u64;
         let mut held_changes = 0;
-        if let Some(rotation) = &state.rotation {
-            held_changes = rotation.held_changes();
-            self.revocations += rotation.revocations() as u64;
-            for (sum, (_, keys)) in self.unpublished_keys.iter_mut().zip(rotation.unpublished()) {
-                *sum += keys as u64;
+        if let Some(sums) = &state.sums {
+            held_changes = sums.held_changes();
+            self.revocations += u64::from(sums.revocations());
+            for (sum, (_, keys)) in self.unpublished_keys.iter_mut().zip(sums.unpublished()) {
+                *sum += u64::from(keys);
             }
         }
-        let sources = || state.sources.values();
+        let sources = || state.sources.iter().map(|(_, source)| source);
         let shared = store.and_then(|store| store.shared.as_ref());
         let troubles = [
             state.published.is_none(),

@@ -223,6 +223,14 @@ impl Replica {
         self.durable(kept);
     }
 
+    /// Whether all that it knows is where it is kept, so that its issuer may rest.
+    pub fn may_rest(&self) -> bool {
+        let status = self.status_now();
+        let is_clean = status.waits.is_none() && status.not_durable.is_none() && status.lost == 0;
+        let is_kept = self.0.local.as_ref().is_none_or(LocalCopy::is_kept);
+        self.0.shared.is_none() && is_clean && is_kept && !self.0.is_unread.load(Ordering::Relaxed)
+    }
+
     /// Whether other replicas share its store.
     pub fn is_shared(&self) -> bool {
         self.0.shared.is_some()

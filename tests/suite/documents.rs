@@ -1,9 +1,8 @@
 //! The wire contract of both documents: what a key file becomes on its way through ring and publication.
 
-use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use oidc_issuer::key::{Parsed, parse_file};
-use oidc_issuer::publication::{CachePolicy, IssuerUrl, JwksUri, Profile, Publication, build};
+use oidc_issuer::publication::{CachePolicy, IssuerUrl, JwksUri, MediaType, Profile, Publication, build};
 use oidc_issuer::ring::{KeySet, Ledger, Listing, Ring, Rules, SourceId};
 use serde_json::{Map, Value, json};
 
@@ -35,7 +34,7 @@ fn profile(issuer: &str) -> Profile {
         issuer,
         announced: Vec::new(),
         extra: Map::new(),
-        jwks_content_type: HeaderValue::from_static("application/jwk-set+json"),
+        jwks_content_type: MediaType::JWKS,
         jwks_cache: cache(300, 60),
         discovery_cache: cache(3600, 0),
     }
@@ -75,11 +74,7 @@ fn a_key_file_becomes_both_documents() {
     let every: Vec<_> = (0..vectors().len()).collect();
     let publication = published(&[pem(&every)]);
     let documents = [&publication.discovery, &publication.jwks];
-    insta::assert_snapshot!(
-        documents
-            .map(|document| text(&document.identity.body))
-            .join("\n\n")
-    );
+    insta::assert_snapshot!(documents.map(|document| text(&document.body)).join("\n\n"));
 }
 
 #[test]
@@ -88,7 +83,7 @@ fn with_one_key_the_jwks_is_byte_equal_to_that_of_the_api_server() {
         // The members of the vectors stand in the API server's own order.
         let expected = format!("{{\"keys\":[{}]}}", vector["jwk"]);
         assert_eq!(
-            text(&published(&[pem(&[place])]).jwks.identity.body),
+            text(&published(&[pem(&[place])]).jwks.body),
             expected,
             "{}",
             vector["source"]
@@ -112,7 +107,7 @@ fn equal_keys_make_equal_bytes_whichever_way_they_came() {
 #[test]
 fn a_jwk_never_changes_a_byte_while_it_is_published() {
     let jwk = |publication: &Publication, kid: &str| {
-        let document: Value = serde_json::from_slice(&publication.jwks.identity.body).unwrap();
+        let document: Value = serde_json::from_slice(&publication.jwks.body).unwrap();
         let keys = document["keys"].as_array().unwrap();
         keys.iter().find(|key| key["kid"] == kid).unwrap().to_string()
     };
@@ -131,8 +126,8 @@ fn a_jwk_never_changes_a_byte_while_it_is_published() {
 fn a_retained_key_is_written_like_a_listed_one_and_after_it() {
     let publication = published(&[pem(&[0]), pem(&[1])]);
     let expected = format!("{{\"keys\":[{},{}]}}", vectors()[1]["jwk"], vectors()[0]["jwk"]);
-    assert_eq!(text(&publication.jwks.identity.body), expected);
-    let discovery: Value = serde_json::from_slice(&publication.discovery.identity.body).unwrap();
+    assert_eq!(text(&publication.jwks.body), expected);
+    let discovery: Value = serde_json::from_slice(&publication.discovery.body).unwrap();
     assert_eq!(
         discovery["id_token_signing_alg_values_supported"],
         json!(["ES256", "RS256"])
@@ -156,5 +151,5 @@ fn a_hundred_keys_of_the_usual_size_are_within_the_bound_of_java_verifiers() {
     let key_set = key_set_of(&[format!("{{\"keys\":[{}]}}", keys.join(","))]);
     assert_eq!((key_set.keys.len(), key_set.quarantined.len()), (100, 0));
     let publication = build(&profile("https://oidc.example.com"), &key_set).unwrap();
-    assert!(publication.jwks.identity.body.len() <= Rules::MAX_BYTES);
+    assert!(publication.jwks.body.len() <= Rules::MAX_BYTES);
 }

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::publication::{Document, Representation};
+use crate::representation::{Document, Representation};
 
 /// Upper bound of what is kept, in bytes.
 const CAPACITY: u64 = 16 << 20;
@@ -56,12 +56,16 @@ impl std::fmt::Debug for BrotliCache {
 mod tests {
     use super::*;
     use crate::publication::{build, fake};
+    use crate::representation::Served;
+
+    fn jwks() -> Document {
+        let publication = build(&fake::profile("https://h.example"), &fake::mixed()).unwrap();
+        Served::from(publication).jwks
+    }
 
     #[test]
     fn an_answer_does_not_depend_on_who_asked_before() {
-        let jwks = build(&fake::profile("https://h.example"), &fake::mixed())
-            .unwrap()
-            .jwks;
+        let jwks = jwks();
         let cache = BrotliCache::new();
         let first = cache.get(&jwks);
         assert!(first.is_some());
@@ -72,9 +76,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_in_bytes() {
-        let jwks = build(&fake::profile("https://h.example"), &fake::mixed())
-            .unwrap()
-            .jwks;
+        let jwks = jwks();
         let cache = BrotliCache::new();
         let br = jwks.br();
         let entries = CAPACITY / (OVERHEAD + br.as_ref().unwrap().body.len() as u64);

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
-use crate::publication::Encoding;
+use crate::representation::Encoding;
 
 /// A weight in thousandths.
 type Weight = u16;

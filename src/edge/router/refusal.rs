@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use super::Body;
-use crate::publication::HSTS;
+use crate::representation::HSTS;
 
 /// Why a request does not get a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

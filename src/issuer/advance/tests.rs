@@ -5,29 +5,16 @@ use jiff::SignedDuration;
 use super::*;
 use crate::issuer::IssuerSource;
 use crate::key::{PublicKey, parse_file};
-use crate::publication::{CachePolicy, IssuerUrl, JwksUri, Profile};
+use crate::publication;
+use crate::publication::fake::profile;
 use crate::ring::{Confirmation, Done, Rules};
 use crate::source::{FilesSettings, SourceSettings};
 
 const RETENTION: SignedDuration = SignedDuration::from_hours(49);
 
 fn settings() -> IssuerSettings {
-    let issuer = IssuerUrl::parse("https://oidc.example.com").unwrap();
-    let cache = CachePolicy {
-        max_age: SignedDuration::from_secs(300),
-        stale_while_revalidate: SignedDuration::ZERO,
-        stale_if_error: SignedDuration::ZERO,
-    };
     IssuerSettings {
-        profile: Profile {
-            jwks_uri: JwksUri::of(&issuer),
-            issuer,
-            announced: Vec::new(),
-            extra: serde_json::Map::new(),
-            jwks_content_type: http::HeaderValue::from_static("application/json"),
-            jwks_cache: cache,
-            discovery_cache: cache,
-        },
+        profile: profile("https://oidc.example.com"),
         required: true,
         sources: vec![IssuerSource {
             settings: SourceSettings::Files(FilesSettings { paths: Vec::new() }),
@@ -199,4 +186,40 @@ fn a_round_that_takes_longer_than_the_refresh_stands_in_its_place_where_a_key_ma
     );
     assert_eq!(may_sign_from(70), usual + SignedDuration::from_secs(60));
     assert_eq!(may_sign_from(0), usual, "as soon as there is no hurry");
+}
+
+/// Whatever happens to it, an issuer that rests after each event is the one that never did.
+#[test]
+fn rest_changes_nothing_of_what_follows() {
+    let keys = [key(), key(), key()];
+    let settings = settings();
+    let hours = |hours: i64| Moment {
+        now: at(0).now + SignedDuration::from_hours(hours),
+        wall: at(0).now + SignedDuration::from_hours(hours),
+        ..at(0)
+    };
+    let listed: [&[PublicKey]; 6] = [&keys[..1], &keys[..2], &keys[1..2], &keys[1..], &[], &keys[2..]];
+    let (mut wakeful, mut sleeper) = (opened(), opened());
+    let mut rests = 0;
+    for (step, listed) in (0..).zip(listed) {
+        let moment = hours(20 * step);
+        for due in [false, true] {
+            let input = || if due { Input::Due } else { reading(listed) };
+            let one = wakeful.advance(input(), &moment);
+            let other = sleeper.advance(input(), &moment);
+            assert_eq!(format!("{one:?}"), format!("{other:?}"), "after step {step}");
+            assert_eq!(wakeful.key_set(), sleeper.key_set());
+            assert_eq!(wakeful.ledger(), sleeper.ledger());
+            let published = publication::build(&settings.profile, sleeper.key_set()).unwrap();
+            let jwks = str::from_utf8(&published.jwks.body).unwrap();
+            if let Some(resting) = sleeper.rest(jwks) {
+                let woken = IssuerState::wake(&settings, &resting, jwks, &moment).unwrap();
+                assert_eq!(woken.next, other.next);
+                assert_eq!(woken.rotation, other.rotation);
+                sleeper = woken.state;
+                rests += 1;
+            }
+        }
+    }
+    assert!(rests >= 4, "rested {rests} times");
 }

@@ -24,7 +24,7 @@ const REFRESH: SignedDuration = SignedDuration::from_millis(100);
 #[derive(Debug, PartialEq)]
 struct Left {
     /// Where the publication is in memory, and how many were made at all.
-    publication: (*const Publication, u32),
+    publication: (*const Served, u32),
     /// The ledger on this machine: a file that is written anew is another inode.
     files: Vec<(OsString, u64, SystemTime)>,
     /// How often the shared store was written.

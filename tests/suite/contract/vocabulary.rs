@@ -12,7 +12,8 @@ use oidc_issuer::clock::Clock;
 use oidc_issuer::edge::{Body, Edge, EdgeError, Limits, ListenerSettings, Router, TlsSettings};
 use oidc_issuer::key;
 use oidc_issuer::metrics::Metrics;
-use oidc_issuer::publication::{self, CachePolicy, IssuerUrl, JwksUri, Profile, Publication};
+use oidc_issuer::publication::{self, CachePolicy, IssuerUrl, JwksUri, MediaType, Profile};
+use oidc_issuer::representation;
 use oidc_issuer::ring::{KeySet, KeyState, PublishedKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -49,7 +50,7 @@ fn profile(issuer: &str) -> Profile {
         issuer,
         announced: vec![],
         extra: serde_json::Map::new(),
-        jwks_content_type: HeaderValue::from_static("application/jwk-set+json"),
+        jwks_content_type: MediaType::JWKS,
         jwks_cache: cache(300, 60),
         discovery_cache: cache(3600, 0),
     }
@@ -123,12 +124,12 @@ impl Issuers {
 
     pub(crate) fn publish(&self) {
         for (profile, slot) in &self.all {
-            slot.publish(Arc::new(publication::build(profile, &keys()).unwrap()));
+            slot.publish(Arc::new(publication::build(profile, &keys()).unwrap().into()));
         }
     }
 
     /// What the first issuer publishes.
-    pub(crate) fn publication(&self) -> Arc<Publication> {
+    pub(crate) fn publication(&self) -> Arc<representation::Served> {
         self.all[0].1.current().unwrap()
     }
 

@@ -1,0 +1,246 @@
+//! What is read of key files, compared with what the API server's own code reads of them.
+
+use std::collections::HashMap;
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::{Vector, ec, jwks_of, parse, reasons, rsa, vectors};
+use crate::key::{MAX_ENTRIES, ParseError, PemFault, PublicKey, Reason, parse_file};
+
+#[derive(Deserialize)]
+struct Fixture {
+    keys: Vec<serde_json::Value>,
+    cases: Vec<Case>,
+}
+
+/// A key file; keys by their `kid`.
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    text: Option<String>,
+    base64: Option<String>,
+    api_server: Vec<String>,
+    published: Option<Vec<String>>,
+    #[serde(default)]
+    held: Vec<String>,
+    refused: Option<String>,
+}
+
+impl Case {
+    fn octets(&self) -> Vec<u8> {
+        match (&self.text, &self.base64) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(base64)) => BASE64_STANDARD.decode(base64).unwrap(),
+            (None, None) => panic!("{}: neither text nor base64", self.name),
+        }
+    }
+}
+
+fn fixture() -> Fixture {
+    serde_json::from_str(include_str!("../../../../../tests/vectors/key-files.json")).unwrap()
+}
+
+fn case(name: &str) -> Vec<u8> {
+    let case = fixture().cases.into_iter().find(|case| case.name == name);
+    case.unwrap().octets()
+}
+
+#[test]
+fn key_files_are_read_as_the_api_server_reads_them() {
+    let fixture = fixture();
+    let jwks: HashMap<_, _> = fixture
+        .keys
+        .iter()
+        .map(|jwk| (jwk["kid"].as_str().unwrap(), jwk.to_string()))
+        .collect();
+    for case in &fixture.cases {
+        let name = &case.name;
+        let (keys, held) = match parse_file(&case.octets()) {
+            Ok(parsed) => {
+                let held = parsed
+                    .quarantined
+                    .iter()
+                    .map(|held| format!("{}: {}", held.entry, held.reason));
+                (parsed.keys.clone(), held.collect())
+            }
+            Err(error) => {
+                assert_eq!(Some(error.to_string()), case.refused, "{name}");
+                (vec![], vec![])
+            }
+        };
+        assert_eq!(held, case.held, "{name}");
+        let published = case.published.as_ref().unwrap_or(&case.api_server);
+        let kids: Vec<_> = keys.iter().map(PublicKey::kid).collect();
+        assert_eq!(&kids, published, "{name}");
+        for key in keys {
+            assert_eq!(key.jwk(), jwks[key.kid()], "{name}");
+        }
+        let lacking = case
+            .api_server
+            .iter()
+            .filter(|kid| !published.contains(kid))
+            .count();
+        assert!(
+            lacking <= held.len(),
+            "{name}: a key of the API server is missing without a reason"
+        );
+    }
+}
+
+#[test]
+fn a_private_key_is_reduced_to_its_public_half() {
+    let public = |name: &str| parse(case(name)).keys.swap_remove(0);
+    let rsa = public("base-rsa2048.crt");
+    for form in ["base-rsa2048.pem", "base-rsa2048.trad", "p1-nocrt", "p8-rsa"] {
+        assert_eq!(public(form), rsa, "{form}");
+    }
+    let ec = public("base-ec-prime256v1.crt");
+    for form in [
+        "base-ec-prime256v1.sec1",
+        "base-ec-prime256v1.nopub",
+        "base-ec-prime256v1.p8",
+        "sec1-wrongpub",
+    ] {
+        assert_eq!(public(form), ec, "{form}");
+    }
+}
+
+#[test]
+fn a_pem_file_with_a_byte_order_mark_is_read() {
+    let parsed = parse(format!("\u{feff}{}", rsa().pem));
+    assert_eq!(jwks_of(&parsed), [rsa().jwk]);
+}
+
+#[test]
+fn blocks_are_counted_and_told_by_their_line() {
+    let broken = "-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----\n";
+    let parsed = parse(format!("# keys\n{broken}{}\r\n\n{broken}", rsa().pem));
+    let told: Vec<_> = parsed
+        .quarantined
+        .iter()
+        .map(|held| held.entry.as_str())
+        .collect();
+    assert_eq!(told, ["block 1 (line 2)", "block 3 (line 16)"]);
+    assert_eq!(reasons(&parsed), [&Reason::Pem(PemFault::Base64); 2]);
+}
+
+#[test]
+fn the_count_of_blocks_is_bounded() {
+    let block = "-----BEGIN X-----\n-----END X-----\n";
+    assert_eq!(parse(block.repeat(MAX_ENTRIES)).quarantined.len(), MAX_ENTRIES);
+    let many = block.repeat(MAX_ENTRIES + 1);
+    assert_eq!(parse_file(many.as_bytes()), Err(ParseError::TooManyEntries));
+}
+
+#[test]
+fn a_key_is_read_from_its_spki() {
+    for Vector { pem, jwk } in vectors() {
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let mut der = BASE64_STANDARD.decode(body).unwrap();
+        assert_eq!(PublicKey::from_spki_der(&der).unwrap().jwk(), jwk);
+        der.push(0);
+        assert!(PublicKey::from_spki_der(&der).is_err());
+    }
+}
+
+#[test]
+fn a_key_is_described_by_type_and_size() {
+    let described = |vector: Vector| parse(vector.pem).keys[0].describe();
+    assert_eq!(described(rsa()), "RSA 2048");
+    assert_eq!(described(ec()), "EC P-256");
+}
+
+/// A file that holds a private key, and where its private numbers begin in the base64 of its body.
+fn private() -> impl Strategy<Value = (Vec<u8>, usize)> {
+    let files = [
+        ("base-rsa2048.trad", 366),
+        ("base-rsa2048.pem", 402),
+        ("sec1-nopub", 10),
+        ("base-ec-prime256v1.p8", 48),
+    ];
+    prop::sample::select(files.map(|(name, at)| (case(name), at)).to_vec())
+}
+
+/// A change to a file: octets taken out at a place, others put there.
+fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, usize, Vec<u8>)>> {
+    let structural = prop::sample::select(vec![
+        "\n",
+        "\r",
+        " ",
+        "-----BEGIN ",
+        "-----END ",
+        "-----",
+        ":",
+        "=",
+        "-",
+        "\n-----END X-----\n",
+        "A",
+        "\0",
+        "\\n",
+    ]);
+    let put = prop_oneof![
+        structural.prop_map(|text| text.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..4),
+    ];
+    prop::collection::vec((any::<prop::sample::Index>(), 0_usize..4, put), 0..6)
+}
+
+fn edited(mut file: Vec<u8>, edits: Vec<(prop::sample::Index, usize, Vec<u8>)>) -> Vec<u8> {
+    for (at, taken, put) in edits {
+        let at = at.index(file.len() + 1);
+        file.splice(at..(at + taken).min(file.len()), put);
+    }
+    file
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_octets_never_panic(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse_file(&octets);
+    }
+
+    #[test]
+    fn an_edited_file_never_panics_and_never_costs_the_key_after_it(changes in edits()) {
+        let file = edited(ec().pem.into_bytes(), changes);
+        let parsed = parse([&file[..], b"\n", rsa().pem.as_bytes()].concat());
+        prop_assert_eq!(parsed.keys.last().unwrap().jwk(), rsa().jwk);
+    }
+
+    #[test]
+    fn any_der_is_a_key_or_a_reason(at: prop::sample::Index, octet: u8, name in prop::sample::select(vec![
+        "base-rsa2048.crt", "base-rsa2048.trad", "base-ec-prime256v1.sec1", "base-ec-secp521r1.pub", "der-rsa-e3",
+    ])) {
+        let text = String::from_utf8(case(name)).unwrap();
+        let block = text.split("-----BEGIN ").find(|block| block.len() > 150).unwrap();
+        let body: String = block.lines().skip(1).take_while(|line| !line.starts_with('-')).collect();
+        let mut der = BASE64_STANDARD.decode(body).unwrap();
+        let at = at.index(der.len());
+        der[at] = octet;
+        let parsed = parse(format!("-----BEGIN X-----\n{}\n-----END X-----\n{}", BASE64_STANDARD.encode(der), ec().pem));
+        prop_assert_eq!(parsed.keys.len() + parsed.quarantined.len(), 2);
+        prop_assert_eq!(parsed.keys.last().unwrap().jwk(), ec().jwk);
+    }
+
+    #[test]
+    fn nothing_of_a_private_key_is_ever_shown((file, start) in private(), changes in edits()) {
+        let text = String::from_utf8(file.clone()).unwrap();
+        let block = text.split("-----BEGIN ").find(|block| !block.starts_with("EC PARAM") && block.len() > 60).unwrap();
+        let body: String = block.lines().skip(1).take_while(|line| !line.starts_with('-')).collect();
+        let shown = match parse_file(&edited(file, changes)) {
+            Ok(parsed) => {
+                let reasons = parsed.quarantined.iter().map(|held| format!("{} {held:?}", held.reason));
+                format!("{:?} {:?} {:?}", parsed, jwks_of(&parsed), reasons.collect::<Vec<_>>())
+            }
+            Err(error) => format!("{error} {error:?}"),
+        };
+        for window in body.as_bytes()[start..].windows(12) {
+            let secret = std::str::from_utf8(window).unwrap();
+            let url_safe = secret.replace('+', "-").replace('/', "_");
+            prop_assert!(!shown.contains(secret) && !shown.contains(&url_safe), "{shown}");
+        }
+        prop_assert!(!shown.contains(&BASE64_URL_SAFE_NO_PAD.encode(b"-----BEGIN")));
+    }
+}
