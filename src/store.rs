@@ -73,6 +73,17 @@ impl Stores {
         }))
     }
 
+    /// For tests: the ledger of this issuer is in a store that others share, and that works.
+    #[cfg(test)]
+    pub(crate) fn shared_in_memory(issuer: &str) -> Self {
+        let stores = Self::memory();
+        let replica = Replica::new(issuer, None, Some(Shared::Fake(shared::fake::Fake::default())));
+        let mut replicas = stores.0.replicas.lock().unwrap_or_else(PoisonError::into_inner);
+        replicas.insert(issuer.to_owned(), replica);
+        drop(replicas);
+        stores
+    }
+
     /// The ledger of an issuer that rested, and has this one.
     pub fn resumed(&self, issuer: &str, _ledger: &Ledger) -> Replica {
         self.replica(issuer)

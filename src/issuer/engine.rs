@@ -17,7 +17,7 @@ use tokio::time::{Duration, Instant};
 
 use super::ahead;
 use super::due::{Due, DueQueue, IssuerId, What};
-use super::entry::{Entry, Reader};
+use super::entry::{Companion, Entry, Reader};
 use super::pace::{Pace, jittered};
 use super::places::{Kind, Last, Places};
 use super::reader::{self, Reading};
@@ -283,24 +283,22 @@ impl Inner {
         inner.appoint_read(entry, source, wait);
     }
 
-    /// Waits for changes of the files of a source.
+    /// Waits for changes of the files of a source. The one place where an issuer at rest has a task.
     fn watch(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32, made: Option<&Source>) {
         let Some(mut changes) = made.and_then(Source::changes) else {
             return;
         };
-        let (inner, entry) = (Arc::downgrade(inner), Arc::downgrade(entry));
-        tokio::spawn(async move {
+        let (weak_inner, weak_entry) = (Arc::downgrade(inner), Arc::downgrade(entry));
+        let watch = tokio::spawn(async move {
             loop {
                 changes.next().await;
-                let (Some(inner), Some(entry)) = (inner.upgrade(), entry.upgrade()) else {
+                let (Some(inner), Some(entry)) = (weak_inner.upgrade(), weak_entry.upgrade()) else {
                     return;
                 };
-                if entry.is_ended() {
-                    return;
-                }
                 Self::changed(&inner, &entry, source);
             }
         });
+        entry.accompany(Companion::Files(source), watch);
     }
 
     /// A file of a source changed: it is read at once, or again as soon as it was read.
@@ -467,9 +465,9 @@ fn follow(inner: &Arc<Inner>, entry: &Arc<Entry>, issuer: &Issuer) {
         return;
     }
     let refresh = entry.parts.settings.refresh.try_into().unwrap_or_default();
-    let (inner, entry) = (Arc::downgrade(inner), Arc::downgrade(entry));
+    let (weak_inner, weak_entry) = (Arc::downgrade(inner), Arc::downgrade(entry));
     let (tell, mut found) = mpsc::channel::<Found>(1);
-    tokio::spawn(async move {
+    let follower = tokio::spawn(async move {
         let follow = async {
             loop {
                 let followed = catch(Box::pin(replica.follow(refresh, tell.clone()))).await;
@@ -480,7 +478,7 @@ fn follow(inner: &Arc<Inner>, entry: &Arc<Entry>, issuer: &Issuer) {
         };
         let pass_on = async {
             while let Some(found) = found.recv().await {
-                let (Some(inner), Some(entry)) = (inner.upgrade(), entry.upgrade()) else {
+                let (Some(inner), Some(entry)) = (weak_inner.upgrade(), weak_entry.upgrade()) else {
                     return;
                 };
                 Inner::push(&inner, &entry, Event::Found(found));
@@ -491,6 +489,7 @@ fn follow(inner: &Arc<Inner>, entry: &Arc<Entry>, issuer: &Issuer) {
             () = pass_on => {}
         }
     });
+    entry.accompany(Companion::Store, follower);
 }
 
 /// Counts an issuer as one that starts, until it is dropped.

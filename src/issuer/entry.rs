@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::due::IssuerId;
 use super::pace::Pace;
@@ -34,6 +35,17 @@ struct Mailbox {
     panics: u32,
     /// Of the appointments to settle, the one that counts.
     appointment: u32,
+    /// They end with the issuer.
+    companions: Vec<(Companion, AbortOnDropHandle<()>)>,
+}
+
+/// A task that watches something for an issuer, for as long as that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Companion {
+    /// The store that replicas share.
+    Store,
+    /// The files of a source.
+    Files(u32),
 }
 
 /// Who has the issuer's state.
@@ -74,6 +86,7 @@ impl Entry {
                 state: State::None,
                 panics: 0,
                 appointment: 0,
+                companions: Vec::new(),
             }),
             readers: Mutex::new(readers.into()),
             rested: Notify::new(),
@@ -168,6 +181,16 @@ impl Entry {
         !matches!(mailbox.state, State::Ended) && mailbox.appointment == number
     }
 
+    /// A task accompanies the issuer from now on, in the place of one of the same kind. It ends with the issuer.
+    pub(super) fn accompany(&self, kind: Companion, task: JoinHandle<()>) {
+        let task = AbortOnDropHandle::new(task);
+        let mut mailbox = self.mailbox();
+        mailbox.companions.retain(|(other, _)| *other != kind);
+        if !matches!(mailbox.state, State::Ended) {
+            mailbox.companions.push((kind, task));
+        }
+    }
+
     /// Whether the issuer is no longer here.
     pub(super) fn is_ended(&self) -> bool {
         matches!(self.mailbox().state, State::Ended)
@@ -177,6 +200,7 @@ impl Entry {
     pub(super) fn end(&self) -> Ending {
         let mut mailbox = self.mailbox();
         mailbox.events = VecDeque::new();
+        mailbox.companions = Vec::new();
         let state = mem::replace(&mut mailbox.state, State::Ended);
         drop(mailbox);
         match state {

@@ -1,3 +1,4 @@
+mod leaving;
 mod operators;
 mod refresh;
 mod reloads;
