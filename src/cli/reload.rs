@@ -80,9 +80,7 @@ impl Reloader {
         if new.logging.level != self.settings.logging.level {
             self.level.set(&new.logging.level);
         }
-        self.metrics.show_issuers(new.issuer_rows);
-        self.metrics
-            .smallest_max_age(new.smallest_max_age().unwrap_or_default());
+        show(&self.metrics, &new);
         let applied = self.issuers.apply(std::mem::take(&mut new.issuers)).await;
         if applied == Applied::default() && new == self.settings {
             tracing::info!(config = %file, "{why}: the configuration says what it said before");
@@ -100,6 +98,12 @@ impl Reloader {
         self.settings = new;
         self.metrics.config_reloaded(self.clock.now());
     }
+}
+
+/// What metrics are to know of the settings in force.
+pub(super) fn show(metrics: &Metrics, settings: &Settings) {
+    metrics.show_issuers(settings.issuer_rows);
+    metrics.smallest_max_age(settings.smallest_max_age().unwrap_or_default());
 }
 
 /// Notices when the content of a file changes: written in place, replaced, or swapped with its folder's `..data` link

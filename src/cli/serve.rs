@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::flags::{Asked, SettingsArgs};
 use super::logging::{self, LoggingArgs};
-use super::reload::{Reloader, Watch};
+use super::reload::{self, Reloader, Watch};
 use super::signals::{Signals, Wanted};
 use super::state::StateError;
 use super::{Failure, output, state, welcome};
@@ -190,7 +190,7 @@ impl Start {
                 output::complain(format_args!("warning: {warning}"));
             }
         })?;
-        metrics.show_issuers(settings.issuer_rows);
+        reload::show(&metrics, &settings);
         let level = logging::start(&settings.logging);
         let lock = lock_state(&settings)?;
         let (limits, capacity, doubt) = settings
@@ -225,7 +225,6 @@ impl Start {
             rounds: Rounds::default(),
         };
         announce(&asked, &odd, &settings, &addresses, &admin_socket);
-        metrics.smallest_max_age(settings.smallest_max_age().unwrap_or_default());
         // From here on they are the settings of those that run.
         let issuers = Issuers::start(shared, std::mem::take(&mut settings.issuers));
         metrics.config_loaded(clock.now());

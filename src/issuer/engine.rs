@@ -5,6 +5,8 @@
 //! many at once as there are [`Places`]. So an issuer's trouble costs its own place and its own task, and a panic its own state,
 //! which is made again from its ledger.
 
+mod reading;
+
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -17,21 +19,12 @@ use tokio::time::{Duration, Instant};
 
 use super::ahead;
 use super::due::{Due, DueQueue, IssuerId, What};
-use super::entry::{Companion, Entry, Reader};
-use super::pace::{Pace, jittered};
-use super::places::{Kind, Last, Places};
-use super::reader::{self, Reading};
+use super::entry::{Companion, Entry};
+use super::places::Places;
 use super::shared::Shared;
 use super::state::{Event, Issuer, Parts};
 use crate::fs::panic_text;
-use crate::source::{Accepted, Source, SourceSettings};
 use crate::store::Found;
-
-/// Between two reads of files that change without a pause.
-const MIN_GAP: Duration = Duration::from_millis(100);
-
-/// Where there are no events of changed files, they are noticed after this at the latest.
-const MAX_FILES_REFRESH: Duration = Duration::from_secs(30);
 
 /// The clocks are looked at this often, also where no issuer does anything: they may be set, or the machine may sleep.
 const LOOK: Duration = Duration::from_secs(30);
@@ -96,7 +89,7 @@ impl Engine {
     /// Adds an issuer, and begins with its ledger. One with the same URL must have ended.
     pub(super) fn add(&self, parts: Parts) -> Arc<Entry> {
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        let readers = readers(&parts);
+        let readers = reading::readers(&parts);
         let entry = Arc::new(Entry::new(id, parts, readers));
         let url: Arc<str> = entry.parts.settings.profile.issuer.as_str().into();
         {
@@ -128,7 +121,7 @@ impl Engine {
     /// How many there are, and the URLs of the first of them.
     pub(super) fn known(&self, most: usize) -> (usize, Vec<String>) {
         let table = self.0.table();
-        let urls = table.by_url.keys().take(most).map(|url| url.to_string());
+        let urls = table.by_url.keys().take(most).map(ToString::to_string);
         (table.by_url.len(), urls.collect())
     }
 
@@ -202,172 +195,6 @@ impl Inner {
             What::Restart => Self::open(inner, &entry, None),
         }
     }
-
-    /// When the source of this entry is read next.
-    fn appoint_read(&self, entry: &Entry, source: u32, wait: Duration) {
-        let mut readers = entry.readers();
-        let Some(reader) = usize::try_from(source).ok().and_then(|at| readers.get_mut(at)) else {
-            return;
-        };
-        reader.appointment = reader.appointment.wrapping_add(1);
-        let number = reader.appointment;
-        drop(readers);
-        self.due.add(Due {
-            at: Instant::now() + wait,
-            issuer: entry.id,
-            what: What::Read(source),
-            number,
-        });
-    }
-
-    /// Begins a read, unless another appointment counts by now.
-    fn read(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32, number: u32) {
-        let Ok(at) = usize::try_from(source) else { return };
-        let mut readers = entry.readers();
-        let Some(reader) = readers.get_mut(at).filter(|reader| reader.appointment == number) else {
-            return;
-        };
-        if entry.is_ended() {
-            return;
-        }
-        let last = reader.last;
-        let Some(taken) = reader.source.take() else {
-            reader.again = true;
-            return;
-        };
-        drop(readers);
-        tokio::spawn(read(
-            Arc::downgrade(inner),
-            Arc::downgrade(entry),
-            source,
-            taken,
-            last,
-        ));
-    }
-
-    /// A source was read.
-    fn was_read(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32, read: Read) {
-        let Ok(at) = usize::try_from(source) else { return };
-        let Read {
-            source: back,
-            reading,
-            waited,
-        } = read;
-        let wait = {
-            let mut readers = entry.readers();
-            let Some(reader) = readers.get_mut(at) else { return };
-            reader.source = Some(back.unwrap_or_else(|| {
-                let again = Box::new(made(&entry.parts, at));
-                Self::watch(inner, entry, source, Some(&again));
-                again
-            }));
-            reader.last = match &reading.outcome {
-                Ok(_) => Last::Succeeded,
-                Err(_) => Last::Failed,
-            };
-            let wait = match &reading.outcome {
-                Ok(listing) => {
-                    let max_age = listing.max_age.and_then(|age| age.try_into().ok());
-                    reader.pace.after_success(max_age)
-                }
-                Err(_) => reader.pace.after_failure(),
-            };
-            match std::mem::take(&mut reader.again) {
-                true => MIN_GAP.min(wait),
-                // What it waited for the others is part of its rhythm: two reads lie a refresh apart, or a round where that
-                // takes longer.
-                false => jittered(wait).saturating_sub(waited).max(MIN_GAP.min(wait)),
-            }
-        };
-        Self::push(inner, entry, Event::Reading(Box::new(reading)));
-        inner.appoint_read(entry, source, wait);
-    }
-
-    /// Waits for changes of the files of a source. The one place where an issuer at rest has a task.
-    fn watch(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32, made: Option<&Source>) {
-        let Some(mut changes) = made.and_then(Source::changes) else {
-            return;
-        };
-        let (weak_inner, weak_entry) = (Arc::downgrade(inner), Arc::downgrade(entry));
-        let watch = tokio::spawn(async move {
-            loop {
-                changes.next().await;
-                let (Some(inner), Some(entry)) = (weak_inner.upgrade(), weak_entry.upgrade()) else {
-                    return;
-                };
-                Self::changed(&inner, &entry, source);
-            }
-        });
-        entry.accompany(Companion::Files(source), watch);
-    }
-
-    /// A file of a source changed: it is read at once, or again as soon as it was read.
-    fn changed(inner: &Arc<Self>, entry: &Arc<Entry>, source: u32) {
-        let Ok(at) = usize::try_from(source) else { return };
-        {
-            let mut readers = entry.readers();
-            let Some(reader) = readers.get_mut(at) else { return };
-            if reader.source.is_none() {
-                reader.again = true;
-                return;
-            }
-        }
-        // The changes were waited for until they paused, half as long.
-        inner.appoint_read(entry, source, MIN_GAP / 2);
-    }
-}
-
-/// What a read gives back.
-struct Read {
-    /// `None` after a panic.
-    source: Option<Box<Source>>,
-    reading: Reading,
-    /// How long it waited for its turn.
-    waited: Duration,
-}
-
-/// Reads a source once.
-async fn read(inner: Weak<Inner>, entry: Weak<Entry>, number: u32, mut source: Box<Source>, last: Last) {
-    let Some(places) = inner.upgrade() else { return };
-    let index = usize::try_from(number).unwrap_or(usize::MAX);
-    let kind = match source.is_local() {
-        true => Kind::Local,
-        false => Kind::Remote(last),
-    };
-    let (waited, outcome) = places.places.read(kind, || catch(Box::pin(source.read()))).await;
-    let round = places.shared.rounds.longest();
-    places.shared.metrics.reading_round(round);
-    drop(places);
-    let (Some(inner), Some(entry)) = (inner.upgrade(), entry.upgrade()) else {
-        return;
-    };
-    let read = match outcome {
-        Ok(outcome) => {
-            let reading = Reading {
-                source: index,
-                outcome,
-                survey: source.survey().cloned(),
-            };
-            Read {
-                source: Some(source),
-                reading,
-                waited,
-            }
-        }
-        Err(panic) => {
-            let issuer = &entry.parts.settings.profile.issuer;
-            tracing::error!(
-                %panic,
-                "reading source {index} of issuer {issuer} panicked and starts again: please report this defect"
-            );
-            Read {
-                source: None,
-                reading: reader::panicked(index),
-                waited,
-            }
-        }
-    };
-    Inner::was_read(&inner, &entry, number, read);
 }
 
 /// Works for one issuer until there is nothing to do. A panic costs its state, which is made again later.
@@ -405,16 +232,15 @@ async fn work(
     issuer: Option<Box<Issuer>>,
     starting: Option<Starting>,
 ) {
-    let mut issuer = match issuer {
-        Some(issuer) => issuer,
-        None => {
-            let issuer = open(inner, entry, starting).await;
-            for (source, _) in (0_u32..).zip(&entry.parts.settings.sources) {
-                inner.appoint_read(entry, source, Duration::ZERO);
-            }
-            follow(inner, entry, &issuer);
-            issuer
+    let mut issuer = if let Some(issuer) = issuer {
+        issuer
+    } else {
+        let issuer = open(inner, entry, starting).await;
+        for (source, _) in (0_u32..).zip(&entry.parts.settings.sources) {
+            inner.appoint_read(entry, source, Duration::ZERO);
         }
+        follow(inner, entry, &issuer);
+        issuer
     };
     loop {
         let next = issuer.rests_for();
@@ -525,37 +351,6 @@ async fn look_at_clocks(inner: Weak<Inner>) {
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// The sources of an issuer, ready to be read.
-fn readers(parts: &Parts) -> Vec<Reader> {
-    let refresh: Duration = parts.settings.refresh.try_into().unwrap_or_default();
-    let reader = |(index, source): (usize, &super::IssuerSource)| {
-        let refresh = match source.settings {
-            SourceSettings::Files(_) => refresh.min(MAX_FILES_REFRESH),
-            _ => refresh,
-        };
-        Reader {
-            source: Some(Box::new(made(parts, index))),
-            pace: Pace::new(refresh),
-            last: Last::None,
-            again: false,
-            appointment: 0,
-        }
-    };
-    parts.settings.sources.iter().enumerate().map(reader).collect()
-}
-
-/// A source as it is configured.
-fn made(parts: &Parts, index: usize) -> Source {
-    let settings = &parts.settings;
-    let source = &settings.sources[index];
-    Source::new(&source.settings)
-        .accepting(Accepted {
-            issuer: settings.profile.issuer.as_str().to_owned(),
-            claims: source.claims.clone(),
-        })
-        .watched_by(&parts.shared.folders)
 }
 
 /// Runs something to its end, or to its panic, which it tells.

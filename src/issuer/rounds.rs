@@ -3,7 +3,7 @@
 //! While there are few sources that is nothing. Where all of them together need more reads than [`super::ReadLimits`] allow,
 //! each waits for the others, and that is how long it takes until all of them were read once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::SignedDuration;
@@ -19,7 +19,7 @@ pub struct Rounds(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     /// Those that wait, by since when.
-    waiting: BTreeMap<(Instant, u64), ()>,
+    waiting: BTreeSet<(Instant, u64)>,
     next: u64,
     window: Option<Instant>,
     longest: Duration,
@@ -40,7 +40,7 @@ impl Rounds {
         let mut state = self.state();
         let number = state.next;
         state.next = number.wrapping_add(1);
-        state.waiting.insert((since, number), ());
+        state.waiting.insert((since, number));
         drop(state);
         Waits {
             rounds: self.clone(),
@@ -54,8 +54,8 @@ impl Rounds {
         let now = Instant::now();
         let mut state = self.state();
         state.turn_over(now);
-        let first = state.waiting.first_key_value();
-        let waits = first.map(|((since, _), ())| now.saturating_duration_since(*since));
+        let first = state.waiting.first();
+        let waits = first.map(|(since, _)| now.saturating_duration_since(*since));
         let longest = state.longest.max(state.before).max(waits.unwrap_or_default());
         SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX)
     }

@@ -1,6 +1,8 @@
 //! Does what follows from an event: keeps the ledger, shows the documents, shares the ledger, tells and counts. What
 //! follows is decided in [`super::advance`].
 
+mod rest;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use super::IssuerSettings;
-use super::advance::{Effects, Input, IssuerState, Moment, SourceRead, Woken, ids};
+use super::advance::{Effects, Input, IssuerState, Moment, SourceRead, ids};
 use super::ahead;
 use super::chronicle::log;
 use super::desk;
@@ -22,10 +24,10 @@ use super::reader::Reading;
 use super::shared::{Published, Shared};
 use crate::catalog::Slot;
 use crate::key::Quarantined;
-use crate::metrics::{Details, IssuerMetrics};
+use crate::metrics::IssuerMetrics;
 use crate::publication;
 use crate::representation::Served;
-use crate::ring::{Denied, KeySet, Ledger, Outcome, Resting, SourceId};
+use crate::ring::{Denied, KeySet, Ledger, Outcome, SourceId};
 use crate::source::{Cause, ReadError};
 use crate::store::{Found, Replica};
 
@@ -34,6 +36,8 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// So many sources are named where `/readyz` says why an issuer waits.
 const MAX_REASONS: usize = 3;
+
+pub(super) use rest::Rested;
 
 /// All that an issuer is made of: made again from this after a panic.
 #[derive(Clone, Debug)]
@@ -298,13 +302,13 @@ impl Issuer {
         };
         self.metrics.published(key_set, &publication.publication, now);
         let shared = &self.parts.shared;
-        let shares = shared
+        let others = shared
             .owners
             .publishes(&mut self.owned, &self.parts.settings, materials(key_set));
         for Shares {
             issuer,
             is_one_source,
-        } in shares
+        } in others
         {
             let name = &self.name;
             if is_one_source {
@@ -325,86 +329,6 @@ impl Issuer {
     }
 }
 
-/// What is left of an issuer while nothing happens to it, and nothing is to be remembered of it but its keys.
-#[derive(Debug)]
-pub(super) struct Rested {
-    ring: Resting,
-    /// As of when.
-    at: Timestamp,
-    /// Issuers that it was said to share a key with.
-    told: Box<[Arc<str>]>,
-}
-
-impl Issuer {
-    /// Rests, if it may.
-    pub(super) fn rest(mut self: Box<Self>) -> Result<Rested, Box<Self>> {
-        let is_usual = self.sources.iter().all(SourceState::is_usual);
-        if !is_usual || !self.is_written || !self.replica.may_rest() {
-            return Err(self);
-        }
-        let publication = self.parts.slot.current();
-        let jwks = publication.as_deref().and_then(document);
-        let Some(ring) = jwks.and_then(|jwks| self.state.rest(jwks)) else {
-            return Err(self);
-        };
-        self.has_rested = true;
-        self.metrics.rests();
-        Ok(Rested {
-            ring,
-            at: self.parts.shared.clock.steady().now,
-            told: std::mem::take(&mut self.owned).told(),
-        })
-    }
-
-    /// The very issuer that rested.
-    pub(super) fn wake(parts: Parts, rested: Rested) -> Option<Self> {
-        let moment = Moment {
-            now: rested.at,
-            ..moment(&parts.shared)
-        };
-        let Woken {
-            state,
-            rotation,
-            next,
-        } = rested.woken(&parts, &moment)?;
-        let name = parts.settings.profile.issuer.as_str().to_owned();
-        let metrics = parts.shared.metrics.issuer(&name);
-        metrics.wakes(Details::new(state.key_set(), rotation));
-        Some(Self {
-            replica: parts.shared.stores.resumed(&name, state.ledger()),
-            ids: ids(&parts.settings),
-            sources: parts
-                .settings
-                .sources
-                .iter()
-                .map(|_| SourceState::default())
-                .collect(),
-            owned: Owned::resumed(materials(state.key_set()), rested.told),
-            parts,
-            name,
-            state,
-            next,
-            is_written: true,
-            metrics,
-            has_rested: false,
-        })
-    }
-}
-
-impl Rested {
-    fn woken(&self, parts: &Parts, moment: &Moment) -> Option<Woken> {
-        let publication = parts.slot.current()?;
-        let jwks = document(&publication)?;
-        IssuerState::wake(&parts.settings, &self.ring, jwks, moment)
-    }
-
-    /// What it has rows of.
-    pub(super) fn details(&self, parts: &Parts) -> Option<Details> {
-        let woken = self.woken(parts, &moment(&parts.shared))?;
-        Some(Details::new(woken.state.key_set(), woken.rotation))
-    }
-}
-
 /// The time: a leap of the wall clock is not taken for time that has passed.
 fn moment(shared: &Shared) -> Moment {
     let clock = shared.clock.steady();
@@ -416,10 +340,6 @@ fn moment(shared: &Shared) -> Moment {
         trust: ahead::trust(&clock),
         round: shared.rounds.longest(),
     }
-}
-
-fn document(served: &Served) -> Option<&str> {
-    std::str::from_utf8(&served.jwks.identity.body).ok()
 }
 
 fn materials(key_set: &KeySet) -> impl Iterator<Item = [u8; 32]> {
