@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use oidc_issuer::catalog::Catalog;
 use oidc_issuer::clock::Clock;
 use oidc_issuer::config::{self, Overlay};
-use oidc_issuer::issuer::{IssuerSettings, Issuers, KeyOwners, Reminders, Shared};
+use oidc_issuer::issuer::{IssuerSettings, Issuers, KeyOwners, Reminders, Rounds, Shared};
 use oidc_issuer::metrics::Metrics;
 use oidc_issuer::publication::{IssuerUrl, JwksUri};
 use oidc_issuer::source::FolderWatch;
@@ -50,6 +50,8 @@ fn main() -> anyhow::Result<()> {
         folders: FolderWatch::default(),
         reminders: Reminders::default(),
         owners: KeyOwners::default(),
+        reads: settings.reads,
+        rounds: Rounds::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (done, kib) = runtime.block_on(churn(shared, &stays, count, seconds))?;
