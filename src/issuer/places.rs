@@ -38,7 +38,7 @@ pub(super) enum Last {
     Failed,
 }
 
-/// A read that takes longer than this has no place among the healthy ones, if there is one elsewhere.
+/// A read that takes longer than this has no place among the healthy or the first ones, if there is one elsewhere.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// What a read is: it decides which places it may take.
@@ -107,7 +107,7 @@ impl Places {
         let waited = begun.duration_since(since);
         // Boxed, because what it needs is not needed for the rest of the task's life.
         let mut read = Box::pin(read());
-        if matches!(kind, Kind::Remote(Last::None | Last::Failed)) {
+        if kind == Kind::Remote(Last::Failed) {
             let done = read.await;
             drop(place);
             return (waited, done);
@@ -265,5 +265,18 @@ mod tests {
         // Those that fail have places and reasons of their own.
         places.read(Kind::Remote(Last::Failed), || async {}).await;
         assert_eq!(rounds.longest().as_secs(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_read_that_hangs_makes_room_for_another() {
+        let places = Arc::new(Places::new(LIMITS, Rounds::default()));
+        for _ in 0..2 {
+            let places = Arc::clone(&places);
+            tokio::spawn(async move { places.read(Kind::Remote(Last::None), pending::<()>).await });
+        }
+        let start = Instant::now();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        places.read(Kind::Remote(Last::None), || async {}).await;
+        assert!(start.elapsed() <= SLOW * 2, "{:?}", start.elapsed());
     }
 }
