@@ -151,8 +151,9 @@ impl ConfigMaps {
         }
         let object: Value = serde_json::from_slice(&reply.body).map_err(|_| unexpected())?;
         let metadata = &object["metadata"];
-        let is_here =
-            metadata["namespace"].is_null() || metadata["namespace"].as_str() == self.namespace.as_deref();
+        // An API server always names it.
+        let namespace = metadata["namespace"].as_str();
+        let is_here = namespace.is_some() && namespace == self.namespace.as_deref();
         if object["kind"] != "ConfigMap" || metadata["name"] != *name || !is_here {
             return Err(unexpected());
         }
@@ -223,5 +224,18 @@ mod tests {
         assert!(maps.object("a", &reply).is_ok());
         let error = maps.object("b", &reply).unwrap_err().to_string();
         assert!(error.contains("was not answered with that object"), "{error}");
+        for (member, value) in [
+            ("namespace", json!("other")),
+            ("namespace", json!(null)),
+            ("name", json!(null)),
+        ] {
+            let mut object = object.clone();
+            object["metadata"][member] = value;
+            let reply = Reply {
+                status: StatusCode::OK,
+                body: object.to_string().into(),
+            };
+            assert!(maps.object("a", &reply).is_err(), "{object}");
+        }
     }
 }

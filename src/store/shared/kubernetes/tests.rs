@@ -111,6 +111,7 @@ async fn create(State(api): State<Api>, Segment(namespace): Segment<String>, bod
         return conflict("AlreadyExists", &name);
     }
     object["metadata"]["resourceVersion"] = "1".into();
+    object["metadata"]["namespace"] = namespace.into();
     api.objects().push(object.clone());
     (StatusCode::CREATED, object.to_string())
 }
@@ -122,7 +123,10 @@ async fn read(State(api): State<Api>, Segment((_, name)): Segment<(String, Strin
                 format!("configmaps \"{name}\" is forbidden: User \"me\" cannot get resource \"configmaps\"");
             status(StatusCode::FORBIDDEN, "Forbidden", &message, KIND, &name)
         }
-        Some(object) => (StatusCode::OK, object.to_string()),
+        Some(mut object) => {
+            object["metadata"]["namespace"] = "home".into();
+            (StatusCode::OK, object.to_string())
+        }
         None => not_found(KIND, &name),
     }
 }
@@ -281,6 +285,29 @@ async fn a_config_map_of_someone_else_is_left_alone() {
     }));
     let error = object.load(None).await.unwrap_err().to_string();
     assert!(error.contains("belongs to something else"), "{error}");
+}
+
+#[tokio::test]
+async fn one_of_ours_that_was_emptied_is_a_lost_ledger_and_one_that_is_answered_without_its_data_is_unknown()
+{
+    let (api, mut object) = Api::start().await;
+    stored(&mut object).await;
+    object.save(octets("one"), &Version::Absent, None).await.unwrap();
+    api.edit(|object| object["data"] = Value::Null);
+    let emptied = stored(&mut object).await;
+    let content = emptied.content.expect("a ledger of which nothing is left");
+    assert_eq!((content.bytes.len(), content.proof), (0, Proof::Ours));
+    let judged = crate::store::opening::judge_stored(&content, ISSUER);
+    assert!(
+        matches!(judged, crate::store::opening::Judged::Torn(_)),
+        "{judged:?}"
+    );
+    // The API server's records say that the ledger is there: something else took it out of the answer.
+    api.edit(|object| {
+        object["metadata"]["managedFields"] = json!([{ "fieldsV1": { "f:data": { "f:ledger.json": {} } } }]);
+    });
+    let error = object.load(None).await.unwrap_err().to_string();
+    assert!(error.contains("managedFields"), "{error}");
 }
 
 #[tokio::test]
