@@ -11,6 +11,7 @@ use md5::{Digest as _, Md5};
 use super::client::Kind;
 use super::failure::{Failure, Refused};
 use super::words::{Form, Words};
+use crate::client::is_redirect;
 
 /// What is asked about an object: sent with a request, never over the network.
 #[derive(Clone, Debug)]
@@ -107,7 +108,7 @@ impl About {
             status: answer.status(),
             words,
             region,
-            is_redirect: answer.status().is_redirection() && headers.contains_key(LOCATION),
+            is_redirect: is_redirect(answer.status()) && headers.contains_key(LOCATION),
         }))
     }
 }
