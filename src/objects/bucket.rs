@@ -215,7 +215,8 @@ fn is_same(before: &Version, after: &Version) -> bool {
         return false;
     };
     match (&before.version, &after.version) {
-        (Some(before), Some(after)) => before == after,
+        // A bucket that keeps no versions any more calls all of them `null`.
+        (Some(before), Some(after)) if before != "null" || after != "null" => before == after,
         _ => {
             let strong = |tag: &Option<String>| {
                 let tag = tag.as_deref()?;

@@ -3,6 +3,11 @@
 
 mod server;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+use serde_json::Value::{self, Null};
+
 use super::*;
 use crate::client::ApiServerSettings;
 use crate::store::direct::{AmendError, Change, in_shared};
@@ -64,15 +69,34 @@ fn config_map() -> String {
 fn good(kind: Kind) -> Vec<u8> {
     let ledger = document(&["a"]);
     if kind == Kind::Kubernetes {
-        let map = serde_json::json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": { "name": config_map(), "namespace": "home", "resourceVersion": "1",
-                "labels": { "app.kubernetes.io/managed-by": "oidc-issuer" } },
-            "data": { "ledger.json": String::from_utf8(ledger).unwrap() },
-        });
-        return answer("200 OK", "content-type: application/json\r\n", map.to_string());
+        return map(|_| {});
     }
     answer("200 OK", OBJECT, ledger)
+}
+
+/// The ledger, as something in front of the store makes it: well formed, and not what was written.
+fn changed() -> Vec<u8> {
+    let good = String::from_utf8(document(&["a"])).unwrap();
+    let changed = good.replace("\"listed\":true", "\"listed\":false");
+    assert_ne!(good, changed);
+    changed.into_bytes()
+}
+
+fn md5(bytes: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(bytes))
+}
+
+/// The `ConfigMap` of the ledger, with an edit.
+fn map(edit: impl Fn(&mut Value)) -> Vec<u8> {
+    let ledger = document(&["a"]);
+    let mut map = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": config_map(), "namespace": "home", "resourceVersion": "1", "uid": "u",
+            "labels": { "app.kubernetes.io/managed-by": "oidc-issuer" } },
+        "data": { "ledger.json": String::from_utf8(ledger).unwrap() },
+    });
+    edit(&mut map);
+    answer("200 OK", "content-type: application/json\r\n", map.to_string())
 }
 
 const OBJECT: &str =
@@ -161,6 +185,33 @@ fn foreign(kind: Kind) -> Vec<(&'static str, Vec<u8>)> {
             answer("200 OK", OBJECT, &ledger[..ledger.len() - 9]),
         ),
         (
+            "a changed ledger that is well formed",
+            answer("200 OK", OBJECT, changed()),
+        ),
+        (
+            "a changed ledger with the MD5 that it had",
+            answer(
+                "200 OK",
+                &format!(
+                    "content-md5: {0}\r\nx-goog-hash: md5={0}\r\n{OBJECT}",
+                    md5(&ledger)
+                ),
+                changed(),
+            ),
+        ),
+        (
+            "a changed ledger with two MD5s, one of which was made anew",
+            answer(
+                "200 OK",
+                &format!(
+                    "content-md5: {}\r\nx-goog-hash: md5={}\r\n{OBJECT}",
+                    md5(&ledger),
+                    md5(&changed())
+                ),
+                changed(),
+            ),
+        ),
+        (
             "a body shorter than it says",
             b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\netag: \"1\"\r\n\r\n{".to_vec(),
         ),
@@ -177,7 +228,15 @@ fn foreign(kind: Kind) -> Vec<(&'static str, Vec<u8>)> {
                 answer("404 Not Found", "", xml("BlobNotFound", "")),
             ),
             ("a right", answer("403 Forbidden", "", xml("AccessDenied", ""))),
-        ],
+        ]
+        .into_iter()
+        .chain((kind == Kind::Google).then(|| {
+            (
+                "no generation",
+                answer("200 OK", "etag: \"1\"\r\n", document(&["a"])),
+            )
+        }))
+        .collect(),
         Kind::Azure => vec![
             (
                 "no container",
@@ -236,6 +295,36 @@ fn foreign(kind: Kind) -> Vec<(&'static str, Vec<u8>)> {
                     "",
                     status(403, "Forbidden", "configmaps", &config_map()),
                 ),
+            ),
+            ("another kind", map(|map| map["kind"] = "Secret".into())),
+            (
+                "another version of the API",
+                map(|map| map["apiVersion"] = "v2".into()),
+            ),
+            (
+                "another name",
+                map(|map| map["metadata"]["name"] = "other".into()),
+            ),
+            (
+                "another namespace",
+                map(|map| map["metadata"]["namespace"] = "other".into()),
+            ),
+            (
+                "no namespace in it",
+                map(|map| map["metadata"]["namespace"] = Null),
+            ),
+            ("no uid", map(|map| map["metadata"]["uid"] = Null)),
+            (
+                "no resourceVersion",
+                map(|map| map["metadata"]["resourceVersion"] = "".into()),
+            ),
+            (
+                "a changed ledger in an object without our mark",
+                map(|map| {
+                    map["metadata"]["resourceVersion"] = "2".into();
+                    map["metadata"]["labels"] = Null;
+                    map["data"]["ledger.json"] = String::from_utf8(changed()).unwrap().into();
+                }),
             ),
         ],
     };
@@ -342,6 +431,89 @@ async fn an_answer_to_a_write_that_is_not_the_stores_own_is_no_write_and_no_lost
                 let saved = store.save(document(&["b"]).into(), &version, None).await;
                 assert!(matches!(saved, Err(SaveError::Failed(_))), "{what}: {saved:?}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_answered_with_the_version_before_it_or_with_none_is_no_write() {
+    let home = tempfile::tempdir().unwrap();
+    for kind in ALL {
+        let server = Server::start().await;
+        let said = |etag: &str, more: &str| answer("200 OK", &format!("{etag}{more}"), "");
+        let written = Value::from(String::from_utf8(document(&["b"])).unwrap());
+        let stored_as = |version: &str, uid: &str| {
+            map(|map| {
+                map["data"]["ledger.json"] = written.clone();
+                map["metadata"]["resourceVersion"] = version.into();
+                map["metadata"]["uid"] = uid.into();
+            })
+        };
+        let (bad, good_one) = match kind {
+            Kind::S3 => (
+                vec![
+                    said("etag: \"1\"\r\n", ""),
+                    said("etag: W/\"1\"\r\n", ""),
+                    said("etag: \"1\"\r\n", "x-amz-version-id: null\r\n"),
+                    said("", ""),
+                ],
+                said("etag: \"2\"\r\n", "x-amz-version-id: null\r\n"),
+            ),
+            Kind::Google => (
+                vec![
+                    said("etag: \"1\"\r\n", "x-goog-generation: 1\r\n"),
+                    said("etag: \"2\"\r\n", "x-goog-generation: 1\r\n"),
+                    said("etag: \"2\"\r\n", ""),
+                ],
+                said("etag: \"2\"\r\n", "x-goog-generation: 2\r\n"),
+            ),
+            Kind::Azure => (
+                vec![said("etag: \"1\"\r\n", ""), said("", "")],
+                said("etag: \"2\"\r\n", ""),
+            ),
+            Kind::Kubernetes => (
+                vec![stored_as("1", "u"), stored_as("", "u"), stored_as("2", "another")],
+                stored_as("2", "u"),
+            ),
+        };
+        let save = async |reply: Vec<u8>| {
+            let mut store = shared(kind, &server, home.path());
+            server.answers(good(kind));
+            let Ok(Read::Stored(stored)) = store.load(None).await else {
+                panic!("{kind:?}")
+            };
+            server.answers(reply);
+            store.save(document(&["b"]).into(), &stored.version, None).await
+        };
+        for (number, reply) in bad.into_iter().enumerate() {
+            let saved = save(reply).await;
+            assert!(
+                matches!(saved, Err(SaveError::Failed(_))),
+                "{kind:?}, {number}: {saved:?}"
+            );
+        }
+        let saved = save(good_one).await;
+        assert!(saved.is_ok(), "{kind:?}: {saved:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_304_is_told_as_what_it_is_and_not_as_a_redirect() {
+    let home = tempfile::tempdir().unwrap();
+    for kind in ALL {
+        let server = Server::start().await;
+        for code in ["304 Not Modified", "300 Multiple Choices"] {
+            server.answers(format!("HTTP/1.1 {code}\r\ncontent-length: 0\r\n\r\n").into_bytes());
+            let read = shared(kind, &server, home.path()).load(None).await;
+            let error = read.unwrap_err().to_string();
+            assert!(
+                error.contains(&code[..3]) && error.contains("in front of"),
+                "{kind:?}: {error}"
+            );
+            assert!(
+                !error.to_lowercase().contains("redirect") && !error.contains("region"),
+                "{kind:?}: {error}"
+            );
         }
     }
 }
