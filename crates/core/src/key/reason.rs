@@ -387,9 +387,6 @@ pub enum ParseError {
         /// Bytes it has.
         bytes: usize,
     },
-    /// Above [`MAX_ENTRIES`](super::MAX_ENTRIES).
-    #[error("it has more than {} entries", super::MAX_ENTRIES)]
-    TooManyEntries,
     /// A web page.
     #[error("it is an HTML or XML page, not a key document: a login page, or an error of a proxy?")]
     Html,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{Vector, ec, jwks_of, parse, reasons, rsa, vectors};
-use crate::key::{MAX_ENTRIES, ParseError, PemFault, PublicKey, Reason, parse_file};
+use crate::key::{MAX_QUARANTINED, PemFault, PublicKey, Reason, parse_file};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -128,11 +128,18 @@ fn blocks_are_counted_and_told_by_their_line() {
 }
 
 #[test]
-fn the_count_of_blocks_is_bounded() {
+fn a_key_is_found_behind_thousands_of_blocks_that_are_none_and_these_are_counted() {
     let block = "-----BEGIN X-----\n-----END X-----\n";
-    assert_eq!(parse(block.repeat(MAX_ENTRIES)).quarantined.len(), MAX_ENTRIES);
-    let many = block.repeat(MAX_ENTRIES + 1);
-    assert_eq!(parse_file(many.as_bytes()), Err(ParseError::TooManyEntries));
+    assert_eq!(
+        parse(block.repeat(MAX_QUARANTINED)).quarantined.len(),
+        MAX_QUARANTINED
+    );
+    let parsed = parse(format!("{}{}", block.repeat(5000), rsa().pem));
+    assert_eq!(
+        (parsed.keys.len(), parsed.quarantined.len()),
+        (1, MAX_QUARANTINED + 1)
+    );
+    assert_eq!(parsed.quarantined.last().unwrap().entries(), 4800);
 }
 
 #[test]
