@@ -22,6 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use material::Material;
+pub use pem::near::{markers, normal};
 pub use pem::{Found as Armoured, blocks as armoured};
 pub use reason::{ExponentFault, KidFault, MemberFault, ParseError, PemFault, Reason};
 
@@ -298,7 +299,12 @@ pub fn parse_jwks(bytes: &[u8]) -> Result<Parsed, ParseError> {
 
 fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
     let mut collected = Collected::default();
+    let (mut taken, mut told) = (Vec::new(), Vec::new());
     for (at, found) in pem::blocks(text).enumerate() {
+        match &found.block {
+            Ok(block) => taken.push(block.span.clone()),
+            Err(_) => told.push(found.line),
+        }
         let key = match found.block {
             Ok(block) => forms::key(&block.body)
                 .and_then(|material| PublicKey::new(&material, None))
@@ -315,6 +321,13 @@ fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
             Err(None) => continue,
         };
         collected.push(entry);
+    }
+    for (line, fault) in pem::near::strays(text, &taken, &told) {
+        collected.push(Err(Quarantined {
+            entry: format!("line {line}"),
+            kid: None,
+            reason: Reason::Pem(fault),
+        }));
     }
     match collected.into_parsed() {
         Parsed { keys, quarantined } if keys.is_empty() && quarantined.is_empty() => Err(ParseError::NoKeys),
