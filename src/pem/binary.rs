@@ -15,8 +15,10 @@ pub(super) fn of(bytes: &[u8], wanted: Wanted) -> Option<Fault> {
     let fault = |what, command| Some(Fault::Binary { what, command });
     // A SEQUENCE, whose length takes up to three further bytes or is not said.
     let content = match bytes {
-        [0x30, 0x80, rest @ ..] | [0x30, 0x81, _, rest @ ..] => rest,
-        [0x30, 0x82, _, _, rest @ ..] | [0x30, 0x83, _, _, _, rest @ ..] => rest,
+        [0x30, 0x80, rest @ ..]
+        | [0x30, 0x81, _, rest @ ..]
+        | [0x30, 0x82, _, _, rest @ ..]
+        | [0x30, 0x83, _, _, _, rest @ ..] => rest,
         [0x30, length @ ..=0x7f, rest @ ..]
             if rest.len() == usize::from(*length) && matches!(rest.first(), Some(2 | 6 | 0x30)) =>
         {
