@@ -299,11 +299,11 @@ pub fn parse_jwks(bytes: &[u8]) -> Result<Parsed, ParseError> {
 
 fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
     let mut collected = Collected::default();
-    let (mut taken, mut told) = (Vec::new(), Vec::new());
+    let (mut taken, mut told) = (Vec::new(), HashSet::new());
     for (at, found) in pem::blocks(text).enumerate() {
         match &found.block {
             Ok(block) => taken.push(block.span.clone()),
-            Err(_) => told.push(found.line),
+            Err(_) => drop(told.insert(found.line)),
         }
         let key = match found.block {
             Ok(block) => forms::key(&block.body)

@@ -1,5 +1,6 @@
 //! Lines that were meant as BEGIN or END, and bodies that lost them: no reader of PEM finds these, and none tells.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::decode;
@@ -26,23 +27,29 @@ pub fn normal(line: &[u8]) -> String {
     String::from_utf8_lossy(line).chars().map(dash).collect()
 }
 
-/// How many BEGIN and END stand in such a line that were meant as PEM: beside dashes, or before a label.
+/// How many BEGIN and END stand in such a line that were meant as PEM: beside dashes, or before a label. In linear time,
+/// whatever the line is.
 pub fn markers(line: &str) -> usize {
+    let indent = line.len() - line.trim_start().len();
+    let whole = line.trim_end();
+    let label = whole.trim_end_matches('-').trim_end();
+    let known = LABELS.iter().find(|known| label.ends_with(**known));
+    let label = known.map(|known| label.len() - known.len());
     let words = ["BEGIN", "END"]
         .into_iter()
         .flat_map(|word| line.match_indices(word));
     words
         .filter(|(at, word)| {
-            let (before, after) = (line[..*at].trim_end(), &line[at + word.len()..]);
+            let end = at + word.len();
+            let (before, after) = (line[..*at].trim_end(), &line[end..]);
             let starts = !before.ends_with(|c: char| c.is_ascii_alphanumeric());
             let ends = !after.starts_with(|c: char| c.is_ascii_alphanumeric());
-            let label = after.trim().trim_end_matches('-').trim();
-            let is_label = LABELS.iter().any(|known| label.ends_with(known));
-            let dashes_follow = after.trim_end().ends_with("--");
-            let alone = before.trim_start() == "-" && after.trim_end().ends_with('-');
+            let is_label = label.is_some_and(|label| end <= label);
+            let follows = |dashes: &str| whole.ends_with(dashes) && end + dashes.len() <= whole.len();
+            let alone = before.len() == indent + 1 && before.ends_with('-') && follows("-");
             before.ends_with("--")
                 || alone
-                || (starts && ends && (is_label && before.is_empty() || dashes_follow))
+                || (starts && ends && (is_label && before.is_empty() || follows("--")))
         })
         .count()
 }
@@ -70,7 +77,11 @@ pub(in crate::key) fn resembles(text: &[u8]) -> bool {
 }
 
 /// What stands outside of the blocks that were found: their spans in order, and the lines of those that were told.
-pub(in crate::key) fn strays(text: &[u8], taken: &[Range<usize>], told: &[usize]) -> Vec<(usize, PemFault)> {
+pub(in crate::key) fn strays(
+    text: &[u8],
+    taken: &[Range<usize>],
+    told: &HashSet<usize>,
+) -> Vec<(usize, PemFault)> {
     let mut found = Vec::new();
     let mut taken = taken.iter().peekable();
     let mut run: Option<Run> = None;
