@@ -21,7 +21,7 @@ use url::Url;
 pub(crate) use access::roots;
 pub(crate) use error::{Asked, RequestError};
 pub use error::{Cause, Phase};
-pub(crate) use fetch::{Connections, Exchange, Reply};
+pub(crate) use fetch::{Connections, Exchange, Reply, is_redirect};
 pub(crate) use kubeconfig::MAX_BYTES as MAX_KUBECONFIG;
 pub(crate) use local::{Blocking, read_token};
 pub(crate) use quote::quote;

@@ -4,6 +4,7 @@
 //! label. A chain without its intermediate is then served, or a CA is not trusted, and nothing says so. Here whatever
 //! looks like a part of a block was taken, or is an error. The scanner is that of the key files.
 
+mod binary;
 mod outside;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,12 @@ pub struct PemError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fault {
     Block(PemFault),
+    /// No PEM at all.
+    Binary {
+        what: &'static str,
+        /// Empty where none helps.
+        command: &'static str,
+    },
     /// Two PEM lines on one.
     Glued,
     /// A BEGIN or END line that is none.
@@ -57,7 +64,9 @@ impl fmt::Display for PemError {
         let Self { line, fault } = self;
         let broken = match fault {
             Fault::Block(fault) => &fault.to_string(),
-            Fault::Glued => "two PEM lines on one: END and BEGIN each need a line of their own",
+            Fault::Glued => {
+                "two PEM lines on one: END and BEGIN each need a line of their own (sed 's/-----BEGIN /\\n&/g' FILE > NEW)"
+            }
             Fault::Marker => {
                 "BEGIN or END, but not as in -----BEGIN CERTIFICATE-----: correct the line, or remove it"
             }
@@ -65,6 +74,15 @@ impl fmt::Display for PemError {
             Fault::Zero => "zero bytes, as in UTF-16 text: save it as UTF-8",
             Fault::Bare => {
                 "base64 outside of any block: its BEGIN and END lines are missing, or it was encoded twice"
+            }
+            Fault::Binary { what, command: "" } => {
+                return write!(f, "is {what} (line {line}): a file in PEM is needed");
+            }
+            Fault::Binary { what, command } => {
+                return write!(
+                    f,
+                    "is {what}, not PEM (line {line}): make a new file of it with {command}"
+                );
             }
             Fault::Label { label, what } => {
                 return write!(f, "holds a block {label:?} (line {line}), {what}");
@@ -90,7 +108,7 @@ impl fmt::Display for PemError {
             Fault::Encrypted => {
                 return write!(
                     f,
-                    "holds an encrypted private key (line {line}): decrypt it with openssl pkey -in FILE -out FILE"
+                    "holds an encrypted private key (line {line}): decrypt it into a new file with openssl pkey -in FILE -out NEW"
                 );
             }
         };
@@ -104,9 +122,13 @@ impl std::error::Error for PemError {}
 const LABELS: &[(&str, &str)] = &[
     (
         "TRUSTED CERTIFICATE",
-        "which is OpenSSL's own form: convert it with openssl x509 -in FILE -out FILE",
+        "which is OpenSSL's own form: make a new file with openssl crl2pkcs7 -nocrl -certfile FILE | openssl pkcs7 -print_certs \
+         -out NEW",
     ),
-    ("X509 CERTIFICATE", "an old label: write CERTIFICATE instead"),
+    (
+        "X509 CERTIFICATE",
+        "an old label: make a new file with openssl crl2pkcs7 -nocrl -certfile FILE | openssl pkcs7 -print_certs -out NEW",
+    ),
     (
         "CERTIFICATE REQUEST",
         "which is no certificate yet: put the one there that the CA makes of it",
@@ -118,17 +140,21 @@ const LABELS: &[(&str, &str)] = &[
     ("X509 CRL", "a revocation list, which is not read here: remove it"),
     (
         "PKCS7",
-        "convert it with openssl pkcs7 -print_certs -in FILE -out FILE",
+        "make a new file with openssl pkcs7 -print_certs -in FILE -out NEW",
+    ),
+    (
+        "PKCS #7 SIGNED DATA",
+        "make a new file with openssl pkcs7 -print_certs -in FILE -out NEW",
     ),
     (
         "CMS",
-        "convert it with openssl pkcs7 -print_certs -in FILE -out FILE",
+        "make a new file with sed 's/ CMS-----/ PKCS7-----/' FILE | openssl pkcs7 -print_certs -out NEW",
     ),
     ("PUBLIC KEY", "a public key alone: remove it"),
     ("RSA PUBLIC KEY", "a public key alone: remove it"),
     (
         "OPENSSH PRIVATE KEY",
-        "which is OpenSSH's own form: convert it with ssh-keygen -p -m PKCS8 -f FILE",
+        "which is OpenSSH's own form: make a new file with cp FILE NEW && ssh-keygen -p -N '' -m PKCS8 -f NEW",
     ),
     (
         "DSA PRIVATE KEY",
@@ -146,6 +172,13 @@ enum Kind {
     EncryptedKey,
     /// What other programs want beside the key, and nobody needs here.
     Parameters,
+}
+
+/// What a file is read for: others may stand in it beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Certificates,
+    Key,
 }
 
 /// A certificate, and the line of its BEGIN.
@@ -189,7 +222,7 @@ struct Contents {
 
 /// All certificates of a file, in their order. A private key may stand beside them.
 pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let found = read(text)?.certificates;
+    let found = read(text, Wanted::Certificates)?.certificates;
     Ok(found.into_iter().map(|certificate| certificate.der).collect())
 }
 
@@ -197,7 +230,7 @@ pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 pub(crate) fn authorities(text: &[u8]) -> Result<Authorities, PemError> {
     let mut store = RootCertStore::empty();
     let mut certificates = Vec::new();
-    for Certificate { line, der } in read(text)?.certificates {
+    for Certificate { line, der } in read(text, Wanted::Certificates)?.certificates {
         let added = store.add(der.clone());
         added.map_err(|_| at(line, Fault::NotACa))?;
         certificates.push(der);
@@ -209,7 +242,7 @@ pub(crate) fn authorities(text: &[u8]) -> Result<Authorities, PemError> {
 pub(crate) fn private_key(text: &[u8]) -> Result<Option<PrivateKey>, PemError> {
     let Contents {
         mut keys, encrypted, ..
-    } = read(text)?;
+    } = read(text, Wanted::Key)?;
     if let Some(line) = encrypted {
         return Err(at(line, Fault::Encrypted));
     }
@@ -231,7 +264,10 @@ pub(crate) fn certified(
     }
 }
 
-fn read(text: &[u8]) -> Result<Contents, PemError> {
+fn read(text: &[u8], wanted: Wanted) -> Result<Contents, PemError> {
+    if let Some(fault) = binary::of(text, wanted) {
+        return Err(at(1, fault));
+    }
     let found: Vec<_> = armoured(text).collect();
     let taken = found.iter().filter_map(|found| found.block.as_ref().ok());
     outside::check(text, taken.map(|block| block.span.clone())).map_err(|error| {

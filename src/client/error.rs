@@ -180,7 +180,7 @@ pub enum Cause {
     /// 404.
     #[error("answered 404 Not Found")]
     NotFound,
-    /// 3xx.
+    /// 301, 302, 303, 307 or 308.
     #[error("answered {status}, a redirect{}", to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default())]
     Redirect {
         /// The status code.

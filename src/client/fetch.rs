@@ -29,8 +29,8 @@ use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
 
 use super::{Cause, Phase};
-pub(crate) use answer::Answer;
 pub(crate) use answer::Reply;
+pub(crate) use answer::{Answer, is_redirect};
 use answer::{Sent, collect};
 pub(crate) use connect::Proxy;
 pub(crate) use exchange::Exchange;

@@ -257,6 +257,35 @@ fn members_of_discovery_that_a_reader_without_case_takes_for_reserved_ones_are_r
 }
 
 #[test]
+fn members_of_discovery_with_characters_that_cannot_be_seen_are_refused_at_every_depth() {
+    for (name, shown) in [
+        ("issuer\\u200b", "issuer\u{200b}"),
+        ("\\ufeffjwks_uri", "\u{feff}jwks_uri"),
+        ("a\\u0000", "a\0"),
+        ("a\\u001b[31m", "a\u{1b}[31m"),
+        ("a\\n", "a\n"),
+        ("a\\tb", "a\tb"),
+        ("a\\u007f", "a\u{7f}"),
+        ("a\\u202eb", "a\u{202e}b"),
+        ("a\\u00adb", "a\u{ad}b"),
+        ("a\\u00a0b", "a\u{a0}b"),
+        ("a\\u3164", "a\u{3164}"),
+        ("issuer ", "issuer "),
+    ] {
+        for (discovery, path) in [
+            (format!("{{\"{name}\": x}}"), shown.to_owned()),
+            (format!("{{b: [{{\"{name}\": x}}]}}"), format!("b[0].{shown}")),
+        ] {
+            let yaml = issuer_with(&format!("  discovery: {discovery}"));
+            assert_refused(&yaml, &format!("issuers[0].discovery.{path}"), "cannot be seen");
+        }
+    }
+    taken(&issuer_with(
+        "  discovery: {\"x-stra\u{df}e two\": x, \u{4e2d}: y}",
+    ));
+}
+
+#[test]
 fn members_of_discovery_that_differ_only_by_case_are_refused_at_every_depth() {
     for (discovery, path) in [
         (

@@ -131,6 +131,12 @@ impl Request {
             Verb::Import => {
                 let jwks = self.jwks.as_deref().ok_or("`jwks` is missing: a JWKS document")?;
                 let parsed = key::parse_jwks(jwks.as_bytes()).map_err(|error| format!("`jwks`: {error}"))?;
+                if parsed.keys.len() > key::MAX_ENTRIES {
+                    return Err(format!(
+                        "`jwks` has more than {} keys: import those that are needed",
+                        key::MAX_ENTRIES
+                    ));
+                }
                 return Ok((Command::Import { keys: parsed.keys }, parsed.quarantined));
             }
         };

@@ -107,6 +107,12 @@ impl ObjectStorage {
         };
         let is_update = matches!(mode, PutMode::Update(_));
         match self.put(path, bytes, mode).await {
+            Ok(version) if is_same(expected, &version) => {
+                let failure = failure::Failure::Foreign(
+                    "it says that the object was written, with the version that was there before",
+                );
+                Err(SaveError::Failed(self.failed(&unclear(failure))))
+            }
             Ok(version) => Ok(version),
             Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => Err(SaveError::Lost),
             // Someone deleted it.
@@ -201,6 +207,24 @@ impl ObjectStorage {
 struct Found {
     content: Content,
     version: Version,
+}
+
+/// Whether a write gave the version that it was to replace: then nothing was written.
+fn is_same(before: &Version, after: &Version) -> bool {
+    let (Version::Object(before), Version::Object(after)) = (before, after) else {
+        return false;
+    };
+    match (&before.version, &after.version) {
+        // A bucket that keeps no versions any more calls all of them `null`.
+        (Some(before), Some(after)) if before != "null" || after != "null" => before == after,
+        _ => {
+            let strong = |tag: &Option<String>| {
+                let tag = tag.as_deref()?;
+                Some(tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned())
+            };
+            strong(&before.e_tag).is_some() && strong(&before.e_tag) == strong(&after.e_tag)
+        }
+    }
 }
 
 fn unclear(failure: failure::Failure) -> Error {

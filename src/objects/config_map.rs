@@ -63,7 +63,7 @@ impl ConfigMaps {
     pub(crate) async fn create(&mut self, name: &str, object: &Value) -> Result<(Value, Version), SaveError> {
         let body = Bytes::from(object.to_string());
         let sent = self.send(Method::POST, None, Some(body)).await;
-        self.written(name, &sent.map_err(SaveError::Failed)?, true)
+        self.written(name, &sent.map_err(SaveError::Failed)?, object)
     }
 
     /// Replaces an object, if it still has the `resourceVersion` that this one has, and gives it back as it was stored.
@@ -74,16 +74,31 @@ impl ConfigMaps {
     ) -> Result<(Value, Version), SaveError> {
         let body = Bytes::from(object.to_string());
         let sent = self.send(Method::PUT, Some(name), Some(body)).await;
-        self.written(name, &sent.map_err(SaveError::Failed)?, false)
+        self.written(name, &sent.map_err(SaveError::Failed)?, object)
     }
 
-    fn written(&self, name: &str, reply: &Reply, is_new: bool) -> Result<(Value, Version), SaveError> {
+    /// The object as it was stored, if the answer is about a write of what was sent.
+    fn written(&self, name: &str, reply: &Reply, sent: &Value) -> Result<(Value, Version), SaveError> {
+        let is_new = sent["metadata"]["resourceVersion"].is_null();
         match reply.status {
             StatusCode::OK | StatusCode::CREATED => {}
             _ if is_lost(name, reply, is_new) => return Err(SaveError::Lost),
             _ => return Err(SaveError::Failed(self.refused(name, reply))),
         }
-        self.versioned(name, reply).map_err(SaveError::Failed)
+        let (written, version) = self.versioned(name, reply).map_err(SaveError::Failed)?;
+        let same = |member: &str| written["metadata"][member] == sent["metadata"][member];
+        let error = if !is_new && !same("uid") {
+            "was answered with another object of that name (its uid differs)"
+        } else if !is_new && same("resourceVersion") {
+            "was answered with the version that was there before, so nothing was written"
+        } else {
+            return Ok((written, version));
+        };
+        let error = self.error(
+            name,
+            &format!("{error}. Check what is in front of the API server"),
+        );
+        Err(SaveError::Failed(error))
     }
 
     fn versioned(&self, name: &str, reply: &Reply) -> Result<(Value, Version), StoreError> {
@@ -96,6 +111,9 @@ impl ConfigMaps {
     pub(crate) fn version(object: &Value) -> Option<Version> {
         let metadata = object.get("metadata")?;
         let version = metadata.get("resourceVersion")?.as_str()?;
+        if version.is_empty() {
+            return None;
+        }
         Some(Version::Resource(version.to_owned()))
     }
 
@@ -151,9 +169,12 @@ impl ConfigMaps {
         }
         let object: Value = serde_json::from_slice(&reply.body).map_err(|_| unexpected())?;
         let metadata = &object["metadata"];
-        let is_here =
-            metadata["namespace"].is_null() || metadata["namespace"].as_str() == self.namespace.as_deref();
-        if object["kind"] != "ConfigMap" || metadata["name"] != *name || !is_here {
+        // An API server always names it.
+        let namespace = metadata["namespace"].as_str();
+        let is_here = namespace.is_some() && namespace == self.namespace.as_deref();
+        let has_uid = metadata["uid"].as_str().is_some_and(|uid| !uid.is_empty());
+        let is_kind = object["kind"] == "ConfigMap" && object["apiVersion"] == "v1";
+        if !is_kind || metadata["name"] != *name || !is_here || !has_uid {
             return Err(unexpected());
         }
         Ok(object)
@@ -215,7 +236,9 @@ mod tests {
             Some("home".into()),
             Connections::default(),
         );
-        let object = json!({ "kind": "ConfigMap", "metadata": { "name": "a", "namespace": "home" } });
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a", "namespace": "home", "uid": "u" },
+        });
         let reply = Reply {
             status: StatusCode::OK,
             body: object.to_string().into(),
@@ -223,5 +246,20 @@ mod tests {
         assert!(maps.object("a", &reply).is_ok());
         let error = maps.object("b", &reply).unwrap_err().to_string();
         assert!(error.contains("was not answered with that object"), "{error}");
+        for (member, value) in [
+            ("namespace", json!("other")),
+            ("namespace", json!(null)),
+            ("name", json!(null)),
+            ("uid", json!(null)),
+            ("uid", json!("")),
+        ] {
+            let mut object = object.clone();
+            object["metadata"][member] = value;
+            let reply = Reply {
+                status: StatusCode::OK,
+                body: object.to_string().into(),
+            };
+            assert!(maps.object("a", &reply).is_err(), "{object}");
+        }
     }
 }

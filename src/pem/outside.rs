@@ -3,18 +3,10 @@
 use std::ops::Range;
 
 use super::{Fault, PemError, at};
+use crate::key::{markers, normal};
 
 /// The shortest line that is taken for a part of a body: those of PEM have 64 characters or 76.
 const BODY: usize = 60;
-
-/// What may follow BEGIN and END.
-const LABELS: [&str; 5] = [
-    "CERTIFICATE",
-    "PRIVATE KEY",
-    "PUBLIC KEY",
-    "PARAMETERS",
-    "REQUEST",
-];
 
 /// Checks what is outside of the blocks at these places, which are in order.
 pub(super) fn check(text: &[u8], blocks: impl Iterator<Item = Range<usize>>) -> Result<(), PemError> {
@@ -62,34 +54,4 @@ fn fault(line: &[u8]) -> Option<Fault> {
     let trimmed = line.trim_ascii();
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     (trimmed.len() >= BODY && trimmed.iter().all(is_base64)).then_some(Fault::Bare)
-}
-
-/// Upper case, and one kind of dash: word processors have others.
-fn normal(line: &[u8]) -> String {
-    let dash = |c| match c {
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => '-',
-        other => other.to_ascii_uppercase(),
-    };
-    String::from_utf8_lossy(line).chars().map(dash).collect()
-}
-
-/// How many BEGIN and END stand in the line that were meant as PEM: beside dashes, or before a label.
-fn markers(line: &str) -> usize {
-    let words = ["BEGIN", "END"]
-        .into_iter()
-        .flat_map(|word| line.match_indices(word));
-    words
-        .filter(|(at, word)| {
-            let (before, after) = (line[..*at].trim_end(), &line[at + word.len()..]);
-            let starts = !before.ends_with(|c: char| c.is_ascii_alphanumeric());
-            let ends = !after.starts_with(|c: char| c.is_ascii_alphanumeric());
-            let label = after.trim().trim_end_matches('-').trim();
-            let is_label = LABELS.iter().any(|known| label.ends_with(known));
-            let dashes_follow = after.trim_end().ends_with("--");
-            let alone = before.trim_start() == "-" && after.trim_end().ends_with('-');
-            before.ends_with("--")
-                || alone
-                || (starts && ends && (is_label && before.is_empty() || dashes_follow))
-        })
-        .count()
 }

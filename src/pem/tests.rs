@@ -1,3 +1,5 @@
+mod advice;
+
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
 

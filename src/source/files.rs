@@ -136,6 +136,8 @@ fn read(patterns: &[String]) -> Read {
     let mut seen = HashSet::new();
     let Matches { paths, unreadable } = expand(patterns);
     for (path, cause) in unreadable {
+        // Files may be there: nobody could look.
+        found.any = true;
         found.listing.complete = false;
         found.hold_back(&path, Reason::Unreadable { cause });
     }

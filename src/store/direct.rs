@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
+use super::file::LOCK;
 use super::opening::{Judged, judge, judge_stored};
 use super::shared::{Read, SaveError, Shared};
-use super::{Fault, Folder, LockError, StoreSettings};
+use super::{Fault, Folder, LockError, StoreSettings, name};
 use crate::client::Connections;
 use crate::ring::{Ledger, MAX_DOCUMENT};
 
@@ -91,6 +92,51 @@ fn in_folder<T, E>(
             return Err(AmendError::Lock(LockError::Unusable { folder, verb, error }));
         }
     }
+    // As long as nobody has locked it, nobody writes there: what only looks leaves nothing behind.
+    if folder.is_dir() && !folder.join(LOCK).exists() {
+        let found = look(folder, issuer).map_err(AmendError::Store)?;
+        let is_new = found.is_none();
+        let (None, told) = change(found).map_err(AmendError::Refused)? else {
+            if is_new && !is_for_ledgers(folder) {
+                return Err(AmendError::Store(format!(
+                    "{} has files, and no ledgers: nothing is written there. Correct --store, or name an empty folder",
+                    folder.display()
+                )));
+            }
+            return in_locked_folder(folder, issuer, change);
+        };
+        return Ok(told);
+    }
+    in_locked_folder(folder, issuer, change)
+}
+
+/// The ledger of an issuer in a folder that nobody has locked, without a lock.
+fn look(folder: &Path, issuer: &str) -> Result<Option<Ledger>, String> {
+    let path = folder.join(format!("{}.json", name::of(issuer)));
+    if !path.exists() {
+        return Ok(None);
+    }
+    let place = path.display();
+    let document =
+        crate::fs::read(&path, MAX_DOCUMENT).map_err(|error| format!("{place} cannot be read: {error}"))?;
+    let ledger = judge(&document, issuer).map_err(|fault| {
+        let (Fault::Torn(reason) | Fault::Refused(reason)) = fault;
+        format!("{place}: {reason}")
+    })?;
+    Ok(Some(ledger))
+}
+
+/// Whether a folder has ledgers, or nothing at all.
+fn is_for_ledgers(folder: &Path) -> bool {
+    let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    is_empty || !issuers_in(folder).is_empty()
+}
+
+fn in_locked_folder<T, E>(
+    folder: &Path,
+    issuer: &str,
+    mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
+) -> Result<T, AmendError<E>> {
     let mut file = Folder::open(folder).map_err(AmendError::Lock)?.ledger(issuer);
     let is_it = |document: &[u8]| {
         // A service would go on with an older one, and say so where people look: not here.
@@ -226,6 +272,40 @@ mod tests {
             matches!(error, AmendError::Lock(LockError::Unusable { .. })),
             "{error:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn what_only_looks_creates_nothing_and_what_writes_refuses_a_folder_without_ledgers() {
+        let home = tempfile::tempdir().unwrap();
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(home.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let settings = files(home.path());
+        let look = |found| Ok::<_, ()>((None, found));
+        let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
+        let refuse = |_| Err::<Change<()>, _>("no such key");
+        assert_eq!(amend(&settings, ISSUER, look).await.unwrap(), None);
+        assert_eq!(names(), [""; 0], "an empty folder stays empty");
+        for text in ["{}", "[Match]"] {
+            fs::write(home.path().join("other.json"), text).unwrap();
+            assert_eq!(amend(&settings, ISSUER, look).await.unwrap(), None);
+            assert!(amend(&settings, ISSUER, refuse).await.is_err());
+            let error = format!("{:?}", amend(&settings, ISSUER, write).await.unwrap_err());
+            assert!(error.contains("no ledgers"), "{error}");
+            assert_eq!(names(), ["other.json"]);
+        }
+        fs::remove_file(home.path().join("other.json")).unwrap();
+        amend(&settings, ISSUER, write).await.unwrap();
+        fs::remove_file(home.path().join(LOCK)).unwrap();
+        let before = names();
+        let found = amend(&settings, ISSUER, look).await.unwrap();
+        assert_eq!(found, Some(ledger(&["a"])), "a copy that was never locked");
+        assert_eq!(names(), before);
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ pub struct Folder {
 }
 
 /// The name of the lock in it: it may be the state folder itself, which has a lock of its own.
-const LOCK: &str = "ledgers.lock";
+pub(super) const LOCK: &str = "ledgers.lock";
 
 impl Folder {
     /// Makes the folder (for this user alone) where it is missing, and locks it.

@@ -377,7 +377,7 @@ impl Replica {
                 self.status().conflicts += 1;
             }
             Err(SaveError::Failed(error)) => {
-                link.tracker.failed(now);
+                link.tracker.not_written(now);
                 self.unreachable(&error.to_string(), true);
             }
         }

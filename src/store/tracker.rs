@@ -146,10 +146,16 @@ impl Tracker {
         self.races = self.races.saturating_add(1);
     }
 
-    /// The store does not answer, or not as it should. What a write that failed has done, the next one finds out.
+    /// The store does not answer, or not as it should.
     pub(super) fn failed(&mut self, now: Instant) {
         self.not_before = now + jittered(doubled((FAILED, self.refresh.max(FAILED)), self.failures));
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// A write gave no proof that it was one. What is stored is read before it is written again.
+    pub(super) fn not_written(&mut self, now: Instant) {
+        self.failed(now);
+        self.next_read = now;
     }
 
     /// Since when something of ours is not stored.
@@ -332,13 +338,29 @@ mod tests {
                 }
                 Step::Write(_) => {
                     writes += 1;
-                    tracker.failed(now);
+                    tracker.not_written(now);
                 }
                 Step::Rest(wait) => now += wait,
             }
         }
         assert!(reads >= 9, "{reads}");
         assert!((20..=50).contains(&writes), "{writes}");
+    }
+
+    #[tokio::test]
+    async fn after_a_write_without_proof_what_is_stored_is_read_before_it_is_written_again() {
+        let now = Instant::now();
+        let mut tracker = Tracker::new(now);
+        tracker.is_stored(seen(&[], 1), now);
+        assert!(matches!(tracker.next(&ledger(&["a"]), now), Step::Write(_)));
+        tracker.not_written(now);
+        assert_eq!(tracker.agreed(), None);
+        let wait = rests(&tracker.next(&ledger(&["a"]), now));
+        let later = now + wait;
+        assert!(matches!(tracker.next(&ledger(&["a"]), later), Step::Read));
+        tracker.is_stored(seen(&["a"], 2), later);
+        rests(&tracker.next(&ledger(&["a"]), later));
+        assert_eq!(tracker.agreed(), Some(later), "it was written after all");
     }
 
     #[tokio::test]
@@ -360,7 +382,8 @@ mod tests {
                 match (step, answer) {
                     (Step::Rest(wait), _) => now += wait.max(Duration::from_nanos(1)),
                     (Step::Read, 0) => tracker.unchanged(now),
-                    (Step::Read, 1 | 2) | (Step::Write(_), 0 | 1) => tracker.failed(now),
+                    (Step::Read, 1 | 2) => tracker.failed(now),
+                    (Step::Write(_), 0 | 1) => tracker.not_written(now),
                     (Step::Read, _) => tracker.is_stored(seen(&[], random.random()), now),
                     (Step::Write(_), 2..=4) => tracker.lost_race(now),
                     (Step::Write(_), _) => tracker.written(seen(&["a"], random.random()), now),

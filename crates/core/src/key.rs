@@ -22,14 +22,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use material::Material;
+pub use pem::near::{markers, normal};
 pub use pem::{Found as Armoured, blocks as armoured};
 pub use reason::{ExponentFault, KidFault, MemberFault, ParseError, PemFault, Reason};
 
 /// The largest document that is read, in bytes: what a Kubernetes Secret holds at most.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// The most entries (PEM blocks, JWKs) that one document may have.
+/// The most keys that are taken at once where nothing says which of them matter: from a file to be imported.
 pub const MAX_ENTRIES: usize = 1000;
+
+/// The most entries of one document that are held back with a reason of their own; those beyond are counted.
+pub const MAX_QUARANTINED: usize = 200;
 
 /// The longest `kid` in bytes: the bound of the API server.
 const MAX_KID_BYTES: usize = 1024;
@@ -211,6 +215,27 @@ pub struct Quarantined {
     pub reason: Reason,
 }
 
+/// Holds no more of these than a person reads: what exceeds `most`, and was counted before, is the last one, with a count.
+pub fn bound_quarantined(quarantined: &mut Vec<Quarantined>, most: usize, left_out: usize) {
+    let mut more = left_out;
+    quarantined.retain(|held| match held.reason {
+        Reason::TooMany { more: counted, .. } => {
+            more += counted;
+            false
+        }
+        _ => true,
+    });
+    more += quarantined.len().saturating_sub(most);
+    quarantined.truncate(most);
+    if more > 0 {
+        quarantined.push(Quarantined {
+            entry: "further entries".to_owned(),
+            kid: None,
+            reason: Reason::TooMany { most, more },
+        });
+    }
+}
+
 impl Quarantined {
     /// How many entries it stands for.
     pub fn entries(&self) -> u64 {
@@ -274,7 +299,12 @@ pub fn parse_jwks(bytes: &[u8]) -> Result<Parsed, ParseError> {
 
 fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
     let mut collected = Collected::default();
+    let (mut taken, mut told) = (Vec::new(), HashSet::new());
     for (at, found) in pem::blocks(text).enumerate() {
+        match &found.block {
+            Ok(block) => taken.push(block.span.clone()),
+            Err(_) => drop(told.insert(found.line)),
+        }
         let key = match found.block {
             Ok(block) => forms::key(&block.body)
                 .and_then(|material| PublicKey::new(&material, None))
@@ -290,7 +320,14 @@ fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
             }),
             Err(None) => continue,
         };
-        collected.push(entry)?;
+        collected.push(entry);
+    }
+    for (line, fault) in pem::near::strays(text, &taken, &told) {
+        collected.push(Err(Quarantined {
+            entry: format!("line {line}"),
+            kid: None,
+            reason: Reason::Pem(fault),
+        }));
     }
     match collected.into_parsed() {
         Parsed { keys, quarantined } if keys.is_empty() && quarantined.is_empty() => Err(ParseError::NoKeys),
@@ -298,29 +335,27 @@ fn parse_pem(text: &[u8]) -> Result<Parsed, ParseError> {
     }
 }
 
-/// Gathers the entries of a document: each (kid, material) once, and not without bound.
+/// Gathers the entries of a document: each (kid, material) once. How many a document has is bounded by its bytes alone, since
+/// a key that is published may stand anywhere in it; the ring decides which of many it looks at.
 #[derive(Default)]
 struct Collected {
     parsed: Parsed,
     seen: HashSet<KeyId>,
-    entries: usize,
+    left_out: usize,
 }
 
 impl Collected {
-    fn push(&mut self, entry: Result<PublicKey, Quarantined>) -> Result<(), ParseError> {
-        self.entries += 1;
-        if self.entries > MAX_ENTRIES {
-            return Err(ParseError::TooManyEntries);
-        }
+    fn push(&mut self, entry: Result<PublicKey, Quarantined>) {
         match entry {
             Ok(key) if self.seen.insert(key.id.clone()) => self.parsed.keys.push(key),
             Ok(_) => {}
+            Err(_) if self.parsed.quarantined.len() == MAX_QUARANTINED => self.left_out += 1,
             Err(quarantined) => self.parsed.quarantined.push(quarantined),
         }
-        Ok(())
     }
 
-    fn into_parsed(self) -> Parsed {
+    fn into_parsed(mut self) -> Parsed {
+        bound_quarantined(&mut self.parsed.quarantined, MAX_QUARANTINED, self.left_out);
         self.parsed
     }
 }

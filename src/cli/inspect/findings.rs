@@ -69,6 +69,8 @@ impl Findings {
                     continue;
                 }
             };
+            // As much of it as `serve` looks at.
+            let listing = ring.bounded(listing, now);
             if subject.parts.is_empty() {
                 add_origin(&mut origins, &listing, &subject.name);
             }

@@ -96,6 +96,18 @@ impl Cause {
             Self::Status { status, .. } if status.as_u16() == 429 => {
                 "Raise the refresh interval, or the server's limits"
             }
+            Self::Status { status, .. } if status.as_u16() == 304 => {
+                "That nothing has changed was not asked: check the cache or proxy in front of the server"
+            }
+            Self::Status { status, .. } if status.is_redirection() => {
+                "It names no other place to ask: check the URL, and what is in front of the server"
+            }
+            Self::Status { status, .. } if matches!(status.as_u16(), 501 | 505) => {
+                "The server does not know this kind of request: check the URL, and what is in front of the server"
+            }
+            Self::Status { status, .. } if matches!(status.as_u16(), 502..=504) => {
+                "Check the health and the log of the server, and of what is in front of it"
+            }
             Self::Status { status, .. } if status.is_server_error() => "Check the server's health and log",
             Self::Status { .. } => {
                 "Only 200 is taken for an answer: check the URL, and what is in front of the server"

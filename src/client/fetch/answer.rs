@@ -88,6 +88,11 @@ impl Sent<'_> {
     }
 }
 
+/// Whether a status sends elsewhere: 300, 304 and what nobody has defined do not.
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
 /// What any status but 200 means.
 fn refusal(head: &Parts, body: &[u8], sent: &Sent<'_>) -> Cause {
     let status = Status::of(head.status, body);
@@ -100,7 +105,7 @@ fn refusal(head: &Parts, body: &[u8], sent: &Sent<'_>) -> Cause {
             said,
         },
         StatusCode::NOT_FOUND => Cause::NotFound,
-        status if status.is_redirection() => Cause::Redirect {
+        status if is_redirect(status) => Cause::Redirect {
             status: status.as_u16(),
             to: location(&head.headers),
         },

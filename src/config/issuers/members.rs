@@ -7,6 +7,7 @@ use serde_json::{Map, Number, Value as Json};
 use crate::config::fields::{Field, Setting};
 use crate::config::problem::Place;
 use crate::config::tree::{Node, Value};
+use crate::display::is_hidden;
 use crate::publication::{folded, reserved};
 
 /// Reads them; every one that some reader of the document would stumble over is refused.
@@ -97,6 +98,11 @@ fn check(field: &Field<'_>, path: &str, node: &Node) {
                         "has no name: name the member, or leave it out".into(),
                     );
                 }
+                if is_unseen(name) {
+                    let message = "has a character in its name that cannot be seen, so that it looks like another one: write \
+                                   the name anew";
+                    refuse(&path, member, message.into());
+                }
                 match known.insert(folded(name), name) {
                     Some(before) if before == name => {
                         refuse(&path, member, "is given twice: keep one".into());
@@ -115,6 +121,12 @@ fn check(field: &Field<'_>, path: &str, node: &Node) {
         }
         Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {}
     }
+}
+
+/// Whether a name has what nobody sees: hidden characters, white space but a blank between words.
+fn is_unseen(name: &str) -> bool {
+    let is_blank = |c: char| c.is_whitespace() && c != ' ';
+    name.contains(|c| is_hidden(c) || is_blank(c)) || name.trim() != name
 }
 
 fn json(value: &Value) -> Json {

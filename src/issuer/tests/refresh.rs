@@ -215,6 +215,8 @@ async fn write(State(api): State<Api>, body: Bytes) -> String {
     let version = api.writes.fetch_add(1, Ordering::SeqCst) + 1;
     let mut object: Value = serde_json::from_slice(&body).unwrap();
     object["metadata"]["resourceVersion"] = version.to_string().into();
+    object["metadata"]["namespace"] = "home".into();
+    object["metadata"]["uid"] = "the first".into();
     let answer = object.to_string();
     *api.object.lock().unwrap() = Some(object);
     answer

@@ -11,6 +11,7 @@ use md5::{Digest as _, Md5};
 use super::client::Kind;
 use super::failure::{Failure, Refused};
 use super::words::{Form, Words};
+use crate::client::is_redirect;
 
 /// What is asked about an object: sent with a request, never over the network.
 #[derive(Clone, Debug)]
@@ -38,10 +39,12 @@ impl About {
             is_asked_for(asked, headers)?;
         } else if *method == Method::GET && status == StatusCode::OK {
             is_object(headers, body)?;
+            self.has_generation(headers)?;
             let is_whole = IsWhole(is_whole(headers, body));
             answer.extensions_mut().insert(is_whole);
         } else if *method == Method::PUT && (status == StatusCode::OK || status == StatusCode::CREATED) {
             is_written(headers, body)?;
+            self.has_generation(headers)?;
         } else {
             let words = Words::of(headers, body);
             let is_known = words
@@ -93,6 +96,14 @@ impl About {
         is_own_form && is_one
     }
 
+    /// Google names every version of an object, and a write has to name it.
+    fn has_generation(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        if self.kind == Kind::Google && !headers.contains_key("x-goog-generation") {
+            return Err(Failure::Foreign("it has no generation"));
+        }
+        Ok(())
+    }
+
     fn refused(&self, method: &Method, answer: &Response<Bytes>, words: Option<Words>) -> Failure {
         let headers = answer.headers();
         let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
@@ -107,7 +118,7 @@ impl About {
             status: answer.status(),
             words,
             region,
-            is_redirect: answer.status().is_redirection() && headers.contains_key(LOCATION),
+            is_redirect: is_redirect(answer.status()) && headers.contains_key(LOCATION),
         }))
     }
 }
@@ -186,19 +197,28 @@ fn is_page(headers: &HeaderMap) -> bool {
 }
 
 /// By the MD5 that the storage gives: as ETag (S3 and Google, unless another key encrypts it), in `Content-MD5` (Azure), in
-/// `x-goog-hash` (Google). Where it gives none, nobody knows.
+/// `x-goog-hash` (Google). Where it gives none, or two that contradict each other, nobody knows. (An ETag contradicts nothing:
+/// it need not be an MD5, and what changes a body on the way may leave it.)
 fn is_whole(headers: &HeaderMap, body: &[u8]) -> bool {
     let sum = Md5::digest(body);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let base64 = STANDARD.encode(sum);
     let hex = crate::display::hex(&sum);
     let is_tag = text("etag").is_some_and(|tag| tag.trim_matches('"').eq_ignore_ascii_case(&hex));
-    let is_md5 = text("content-md5").is_some_and(|given| given.trim() == base64);
-    let is_hash = headers
+    let hashes = headers
         .get_all("x-goog-hash")
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|hash| hash.trim().strip_prefix("md5=") == Some(base64.as_str()));
-    is_tag || is_md5 || is_hash
+        .filter_map(|hash| hash.trim().strip_prefix("md5="));
+    let mut given = text("content-md5")
+        .map(str::trim)
+        .into_iter()
+        .chain(hashes)
+        .peekable();
+    if given.peek().is_some() {
+        given.all(|given| given == base64)
+    } else {
+        is_tag
+    }
 }

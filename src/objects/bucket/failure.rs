@@ -213,6 +213,11 @@ mod tests {
             assert!(text.contains("in front of"), "{text}");
         }
         assert!(refused(Kind::S3, 403, "").contains("s3:ListBucket"));
+        for (status, says) in [(301, "region"), (304, "in front of"), (300, "in front of")] {
+            let text = refused(Kind::S3, status, "");
+            assert!(text.contains(says), "{text}");
+            assert_eq!(text.contains("region"), says == "region", "{text}");
+        }
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Finds what a pattern matches, folder by folder.
 //!
 //! A folder or file is visited once, however many links lead to it, so that links upwards end nowhere. What is visited is
-//! bounded in number and time, and a bound that was reached is told: what lies beyond it is not known to be absent.
+//! bounded in number and time, and a bound that was reached is told: what lies beyond it is not known to be absent, and what
+//! was found before it counts.
 
-use std::collections::HashSet;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -95,8 +99,11 @@ pub(super) fn find(pattern: &str, bounds: Bounds) -> Found {
 
 /// A folder and those below it, each once.
 pub(super) fn folders_below(folder: PathBuf, bounds: Bounds) -> Vec<PathBuf> {
-    let mut all = Search::new("", bounds).all_below(folder);
-    all.truncate(bounds.paths);
+    let mut all = Vec::new();
+    Search::new("", bounds).below(folder, |search, folder| {
+        all.push(folder);
+        all.len() < search.bounds.paths
+    });
     all
 }
 
@@ -113,8 +120,10 @@ struct Search<'a> {
     pattern: &'a str,
     bounds: Bounds,
     visited: usize,
-    /// Whether a bound was reached, which is told once.
+    /// Whether a bound was reached, which is told once: no folder is listed any more.
     is_over: bool,
+    /// What was looked at since then, among the names that were listed before.
+    looked_after: usize,
     seen: HashSet<Identity>,
     found: Found,
 }
@@ -126,6 +135,7 @@ impl<'a> Search<'a> {
             bounds,
             visited: 0,
             is_over: false,
+            looked_after: 0,
             seen: HashSet::new(),
             found: Found::default(),
         }
@@ -133,6 +143,9 @@ impl<'a> Search<'a> {
 
     /// Matches the rest of the pattern against what is in a folder. As deep as the pattern has components.
     fn descend(&mut self, folder: PathBuf, rest: &[Component<'_>]) {
+        if self.is_full() {
+            return;
+        }
         let [first, rest @ ..] = rest else {
             let is_new = match target(&folder) {
                 Target::Folder(_) | Target::Missing => false,
@@ -140,7 +153,7 @@ impl<'a> Search<'a> {
                 // Reading it tells why.
                 Target::Unknown(_) => true,
             };
-            if is_new && !self.is_over() {
+            if is_new {
                 self.found.paths.push(folder);
             }
             return;
@@ -148,20 +161,18 @@ impl<'a> Search<'a> {
         let name = first.as_os_str();
         let text = name.to_str().unwrap_or_default();
         if text == "**" {
-            for folder in self.all_below(folder) {
-                if self.is_over() {
-                    return;
-                }
-                // `**` at the end matches folders, which hold no keys.
-                if !rest.is_empty() {
-                    self.descend(folder, rest);
-                }
+            // `**` at the end matches folders, which hold no keys.
+            if !rest.is_empty() {
+                self.below(folder, |search, folder| {
+                    search.descend(folder, rest);
+                    !search.is_full()
+                });
             }
         } else if glob::is_glob(text)
             && let Ok(pattern) = Pattern::new(text)
         {
             for (name, is_folder) in self.names(&folder) {
-                if self.is_over() {
+                if self.is_full() {
                     return;
                 }
                 if pattern.matches(&name) && (rest.is_empty() || is_folder) {
@@ -169,6 +180,9 @@ impl<'a> Search<'a> {
                 }
             }
         } else {
+            if !self.may_look() {
+                return;
+            }
             let path = folder.join(name);
             match target(&path) {
                 Target::Unknown(cause) if !rest.is_empty() => self.found.unreadable.push((path, cause)),
@@ -179,16 +193,24 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// A folder and those below it, each once, whatever links lead to it. As in a shell, none that starts with a dot.
-    fn all_below(&mut self, folder: PathBuf) -> Vec<PathBuf> {
-        let mut seen = HashSet::new();
-        let mut all = Vec::new();
-        if let Target::Folder(identity) = target(&folder) {
-            seen.insert(identity);
-            all.push(folder);
+    /// Visits a folder and those below it, each once, whatever links lead to it, until `visit` says that it is enough. As in a
+    /// shell, none that starts with a dot. Links to the folders that it is in are not followed: they hold everything.
+    fn below(&mut self, folder: PathBuf, mut visit: impl FnMut(&mut Self, PathBuf) -> bool) {
+        let mut seen = above(&folder);
+        let mut next = VecDeque::new();
+        match target(here(&folder)) {
+            Target::Folder(identity) => {
+                seen.insert(identity);
+                next.push_back(folder);
+            }
+            Target::Unknown(cause) => self.found.unreadable.push((folder, cause)),
+            Target::Other(_) | Target::Missing => {}
         }
-        let mut next = 0;
-        while let Some(folder) = all.get(next).cloned() {
+        while let Some(folder) = next.pop_front() {
+            // What is in it, before those below it: a bound then costs the deepest ones first.
+            if !visit(self, folder.clone()) {
+                return;
+            }
             for (name, is_folder) in self.names(&folder) {
                 let is_hidden = name.as_encoded_bytes().first() == Some(&b'.');
                 if !is_folder || is_hidden {
@@ -196,28 +218,22 @@ impl<'a> Search<'a> {
                 }
                 let path = folder.join(name);
                 match target(&path) {
-                    Target::Folder(identity) if seen.insert(identity) => all.push(path),
+                    Target::Folder(identity) if seen.insert(identity) => next.push_back(path),
                     Target::Unknown(cause) => self.found.unreadable.push((path, cause)),
                     _ => {}
                 }
             }
-            if self.is_over() {
-                break;
-            }
-            next += 1;
         }
-        all
     }
 
     /// The names in a folder in order, and whether each leads to a folder.
     fn names(&mut self, folder: &Path) -> Vec<(OsString, bool)> {
-        let here = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
         let mut names = Vec::new();
-        let entries = match fs::read_dir(here) {
+        self.visited += 1;
+        if self.is_over() {
+            return names;
+        }
+        let entries = match fs::read_dir(here(folder)) {
             Ok(entries) => entries,
             // It went meanwhile, or is none: nothing is in it.
             Err(error) if is_missing(&error) => return names,
@@ -239,7 +255,8 @@ impl<'a> Search<'a> {
                             matches!(target(&entry.path()), Target::Folder(_) | Target::Unknown(_))
                         }
                         Ok(kind) => kind.is_dir(),
-                        Err(_) => false,
+                        // Looked at once more, which tells why.
+                        Err(_) => true,
                     };
                     names.push((entry.file_name(), is_folder));
                 }
@@ -254,31 +271,62 @@ impl<'a> Search<'a> {
         names
     }
 
+    /// Whether as many were found as may be; the caller tells.
+    fn is_full(&self) -> bool {
+        self.found.paths.len() >= self.bounds.paths
+    }
+
+    /// Whether another of the names that were listed may be looked at: of those that were found before a bound, as many as
+    /// files may be found.
+    fn may_look(&mut self) -> bool {
+        self.looked_after += usize::from(self.is_over);
+        self.looked_after <= self.bounds.paths
+    }
+
     fn is_over(&mut self) -> bool {
         if self.is_over {
             return true;
         }
         let Bounds {
-            paths,
-            visited,
-            deadline,
+            visited, deadline, ..
         } = self.bounds;
         let reached = if self.visited > visited {
             format!("more than {visited} names would have to be looked at")
-        } else if self.found.paths.len() >= paths && !self.pattern.is_empty() {
-            // The caller tells.
-            self.is_over = true;
-            return true;
         } else if self.visited.is_multiple_of(64) && Instant::now() > deadline {
             "looking through its folders takes too long".to_owned()
         } else {
             return false;
         };
         self.is_over = true;
-        let cause = format!("{reached}; the rest is not read: name the folder more closely");
+        let cause = format!(
+            "{reached}; what was found before that is read, the rest is not: name the folder more closely"
+        );
         self.found.unreadable.push((self.pattern.into(), cause));
         true
     }
+}
+
+/// The working directory has no name.
+fn here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    }
+}
+
+/// The folders that a folder is in.
+fn above(folder: &Path) -> HashSet<Identity> {
+    let Ok(folder) = here(folder).canonicalize() else {
+        return HashSet::new();
+    };
+    let above = folder.ancestors().skip(1);
+    above
+        .filter_map(|folder| match target(folder) {
+            Target::Folder(identity) => Some(identity),
+            _ => None,
+        })
+        .collect()
 }
 
 /// A name as a pattern, where it has no characters of one.

@@ -77,6 +77,14 @@ impl ConfigMap {
                  app.kubernetes.io/managed-by: oidc-issuer. Choose another store.kubernetes.namePrefix, or remove it",
             ));
         }
+        if document.is_none() && is_recorded(&object, LEDGER) {
+            return Err(self.error(
+                "was answered without the ledger that the API server's own records (managedFields) say it has. Check what is in \
+                 front of the API server",
+            ));
+        }
+        // Ours, and someone emptied it: as a ledger of which nothing is left.
+        let document = document.or_else(|| is_ours(&object).then(Bytes::new));
         let proof = proof(&object);
         self.object = Some(object);
         Ok(Read::Stored(Stored {
@@ -145,7 +153,8 @@ impl ConfigMap {
         match reply.status {
             StatusCode::OK | StatusCode::CREATED => {
                 let made: Option<Value> = serde_json::from_slice(&reply.body).ok();
-                let is_made = made.is_some_and(|made| made["metadata"]["name"] == *name);
+                let is_made =
+                    made.is_some_and(|made| made["kind"] == "ConfigMap" && made["metadata"]["name"] == *name);
                 let not_made = || {
                     self.error(&format!(
                         "could not be copied to ConfigMap {name}: that was not answered. Check what is in front of the API \
@@ -228,17 +237,23 @@ fn value(object: &Value, name: &str) -> Option<Bytes> {
     Some(Bytes::copy_from_slice(text.as_bytes()))
 }
 
+/// Whether the API server has written down that the data has this member: it forgets that when the member is removed.
+fn is_recorded(object: &Value, name: &str) -> bool {
+    let member = format!("f:{name}");
+    let managers = object["metadata"]["managedFields"].as_array();
+    managers.is_some_and(|managers| {
+        let has = |manager: &Value| manager["fieldsV1"]["f:data"].get(&member).is_some();
+        managers.iter().any(has)
+    })
+}
+
 fn is_ours(object: &Value) -> bool {
     object["metadata"]["labels"][OWNER.0] == OWNER.1
 }
 
-/// The object was read as JSON: nothing of it is missing.
+/// Only what has our mark is known to be an object of ours, and not what something else made of it.
 fn proof(object: &Value) -> Proof {
-    if is_ours(object) {
-        Proof::Ours
-    } else {
-        Proof::Whole
-    }
+    if is_ours(object) { Proof::Ours } else { Proof::None }
 }
 
 fn has_data(object: &Value) -> bool {

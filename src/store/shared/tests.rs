@@ -2,6 +2,12 @@
 //! about that very object are believed, whatever the status is.
 
 mod server;
+mod versions;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+use serde_json::Value::{self, Null};
 
 use super::*;
 use crate::client::ApiServerSettings;
@@ -64,15 +70,34 @@ fn config_map() -> String {
 fn good(kind: Kind) -> Vec<u8> {
     let ledger = document(&["a"]);
     if kind == Kind::Kubernetes {
-        let map = serde_json::json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": { "name": config_map(), "namespace": "home", "resourceVersion": "1",
-                "labels": { "app.kubernetes.io/managed-by": "oidc-issuer" } },
-            "data": { "ledger.json": String::from_utf8(ledger).unwrap() },
-        });
-        return answer("200 OK", "content-type: application/json\r\n", map.to_string());
+        return map(|_| {});
     }
     answer("200 OK", OBJECT, ledger)
+}
+
+/// The ledger, as something in front of the store makes it: well formed, and not what was written.
+fn changed() -> Vec<u8> {
+    let good = String::from_utf8(document(&["a"])).unwrap();
+    let changed = good.replace("\"listed\":true", "\"listed\":false");
+    assert_ne!(good, changed);
+    changed.into_bytes()
+}
+
+fn md5(bytes: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(bytes))
+}
+
+/// The `ConfigMap` of the ledger, with an edit.
+fn map(edit: impl Fn(&mut Value)) -> Vec<u8> {
+    let ledger = document(&["a"]);
+    let mut map = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": config_map(), "namespace": "home", "resourceVersion": "1", "uid": "u",
+            "labels": { "app.kubernetes.io/managed-by": "oidc-issuer" } },
+        "data": { "ledger.json": String::from_utf8(ledger).unwrap() },
+    });
+    edit(&mut map);
+    answer("200 OK", "content-type: application/json\r\n", map.to_string())
 }
 
 const OBJECT: &str =
@@ -161,6 +186,33 @@ fn foreign(kind: Kind) -> Vec<(&'static str, Vec<u8>)> {
             answer("200 OK", OBJECT, &ledger[..ledger.len() - 9]),
         ),
         (
+            "a changed ledger that is well formed",
+            answer("200 OK", OBJECT, changed()),
+        ),
+        (
+            "a changed ledger with the MD5 that it had",
+            answer(
+                "200 OK",
+                &format!(
+                    "content-md5: {0}\r\nx-goog-hash: md5={0}\r\n{OBJECT}",
+                    md5(&ledger)
+                ),
+                changed(),
+            ),
+        ),
+        (
+            "a changed ledger with two MD5s, one of which was made anew",
+            answer(
+                "200 OK",
+                &format!(
+                    "content-md5: {}\r\nx-goog-hash: md5={}\r\n{OBJECT}",
+                    md5(&ledger),
+                    md5(&changed())
+                ),
+                changed(),
+            ),
+        ),
+        (
             "a body shorter than it says",
             b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\netag: \"1\"\r\n\r\n{".to_vec(),
         ),
@@ -177,7 +229,15 @@ fn foreign(kind: Kind) -> Vec<(&'static str, Vec<u8>)> {
                 answer("404 Not Found", "", xml("BlobNotFound", "")),
             ),
             ("a right", answer("403 Forbidden", "", xml("AccessDenied", ""))),
-        ],
+        ]
+        .into_iter()
+        .chain((kind == Kind::Google).then(|| {
+            (
+                "no generation",
+                answer("200 OK", "etag: \"1\"\r\n", document(&["a"])),
+            )
+        }))
+        .collect(),
         Kind::Azure => vec![
             (
                 "no container",
@@ -236,6 +296,36 @@ fn foreign(kind: Kind) -> Vec<(&'static str, Vec<u8>)> {
                     "",
                     status(403, "Forbidden", "configmaps", &config_map()),
                 ),
+            ),
+            ("another kind", map(|map| map["kind"] = "Secret".into())),
+            (
+                "another version of the API",
+                map(|map| map["apiVersion"] = "v2".into()),
+            ),
+            (
+                "another name",
+                map(|map| map["metadata"]["name"] = "other".into()),
+            ),
+            (
+                "another namespace",
+                map(|map| map["metadata"]["namespace"] = "other".into()),
+            ),
+            (
+                "no namespace in it",
+                map(|map| map["metadata"]["namespace"] = Null),
+            ),
+            ("no uid", map(|map| map["metadata"]["uid"] = Null)),
+            (
+                "no resourceVersion",
+                map(|map| map["metadata"]["resourceVersion"] = "".into()),
+            ),
+            (
+                "a changed ledger in an object without our mark",
+                map(|map| {
+                    map["metadata"]["resourceVersion"] = "2".into();
+                    map["metadata"]["labels"] = Null;
+                    map["data"]["ledger.json"] = String::from_utf8(changed()).unwrap().into();
+                }),
             ),
         ],
     };

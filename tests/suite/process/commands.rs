@@ -73,6 +73,35 @@ fn inspect_shows_what_would_be_published_and_what_held_back() {
 }
 
 #[test]
+fn inspect_looks_at_no_more_than_serve_does_and_says_so() {
+    let folder = Folder::new();
+    let keys: Vec<_> = (0..250)
+        .map(|_| rcgen::KeyPair::generate().unwrap().public_key_pem())
+        .collect();
+    let output = run(&["inspect", &folder.write("many.pem", &keys.concat())]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let told = "further entries: 50 entries more than the 200 that are looked at in one reading";
+    assert!(output.stdout.contains(told), "{}", output.stdout);
+    // More than a thousand entries are no reason to read nothing of a document.
+    let vectors: Value = serde_json::from_str(include_str!("../../vectors/kid.json")).unwrap();
+    let mut entries = vec![json!({}); 1500];
+    entries[1200] = vectors["vectors"][0]["jwk"].clone();
+    let document = json!({ "keys": entries }).to_string();
+    let output = run(&["inspect", &folder.write("many.json", &document)]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stdout.contains("1 key would be published"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stdout.contains("1299 entries more than the 200"),
+        "{}",
+        output.stdout
+    );
+}
+
+#[test]
 fn inspect_ends_with_1_where_nothing_would_be_published() {
     let folder = Folder::new();
     for (name, content) in [("bad.pem", "hello"), ("empty.json", r#"{"keys":[]}"#)] {

@@ -210,9 +210,14 @@ fn any_status_but_200_changes_nothing() {
             let location = format!("location: {}/elsewhere\r\n", world.url());
             status(world, "307 Temporary Redirect", &location);
         }),
-        api("304", "redirect", &["304"], |world| {
-            both(world, Reply::Whole(b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec()));
-        }),
+        api(
+            "304",
+            "http_status",
+            &["304", "cache or proxy in front"],
+            |world| {
+                both(world, Reply::Whole(b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec()));
+            },
+        ),
         api("101", "http_status", &["101"], |world| {
             both(
                 world,

@@ -43,7 +43,7 @@ fn entries(reader: &mut Reader<'_>) -> Result<Parsed, ParseError> {
     let mut collected = Collected::default();
     let mut number = 0;
     reader.array(|reader| {
-        collected.push(jwk::read(reader, &format!("keys[{number}]"))?)?;
+        collected.push(jwk::read(reader, &format!("keys[{number}]"))?);
         number += 1;
         Ok(())
     })?;

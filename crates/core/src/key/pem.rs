@@ -4,6 +4,8 @@
 //! Go passes over a broken block in silence, and gives up the rest of the file in a few cases. Here each broken block
 //! is told with its line, and the next one is always looked for. What Go finds is found here, with the same octets.
 
+pub(super) mod near;
+
 use std::ops::Range;
 
 use base64::Engine;

@@ -293,6 +293,17 @@ pub enum PemFault {
     /// Headers without a body.
     #[error("the headers run into the END line")]
     Headers,
+    /// A line that was meant as BEGIN or END.
+    #[error(
+        "BEGIN or END, but not as in -----BEGIN PUBLIC KEY-----: write it with five plain hyphens on each side, in capitals, at \
+         the start of the line"
+    )]
+    Marker,
+    /// A body alone.
+    #[error(
+        "base64 of a key without its BEGIN and END lines: put -----BEGIN PUBLIC KEY----- and -----END PUBLIC KEY----- around it, or remove it"
+    )]
+    Bare,
     /// Nothing between BEGIN and END.
     #[error("it is empty")]
     Empty,
@@ -387,9 +398,6 @@ pub enum ParseError {
         /// Bytes it has.
         bytes: usize,
     },
-    /// Above [`MAX_ENTRIES`](super::MAX_ENTRIES).
-    #[error("it has more than {} entries", super::MAX_ENTRIES)]
-    TooManyEntries,
     /// A web page.
     #[error("it is an HTML or XML page, not a key document: a login page, or an error of a proxy?")]
     Html,

@@ -45,7 +45,12 @@ pub(super) fn kind(document: &[u8]) -> Result<(Kind, &[u8]), ParseError> {
         Some(found) => Some(found.error("", Input::File)),
         None => std::str::from_utf8(trimmed).ok().and_then(text::of),
     };
-    Err(foreign.unwrap_or(ParseError::NoKeys))
+    match foreign {
+        Some(foreign) => Err(foreign),
+        // Told with its line.
+        None if pem::near::resembles(document) => Ok((Kind::Pem, document)),
+        None => Err(ParseError::NoKeys),
+    }
 }
 
 /// What JSON that is no JWKS is, where more can be said of it than `error` does.

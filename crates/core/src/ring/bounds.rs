@@ -6,14 +6,15 @@ use jiff::Timestamp;
 
 use super::selection::Selection;
 use super::{EndpointReading, Listing, Ring};
-use crate::key::{KeyId, PublicKey, Quarantined, Reason};
+use crate::key::{KeyId, MAX_QUARANTINED, PublicKey, bound_quarantined};
 
 /// Keys of one reading, over all endpoints and files, that are looked at; and as many entries that are held back.
-pub const MAX_LISTED: usize = 200;
+pub const MAX_LISTED: usize = MAX_QUARANTINED;
 
 impl Ring {
     /// A reading with no more keys and entries than are looked at. Keys that are published are among them wherever they
-    /// stand; of the others each endpoint has its share. How many were left out is the last of its quarantined entries.
+    /// stand; of the others each endpoint has its share. How many were left out is the last of its quarantined entries; where
+    /// keys were, the listing is not complete.
     pub fn bounded(&self, listing: Listing, now: Timestamp) -> Listing {
         let Listing {
             keys,
@@ -33,23 +34,12 @@ impl Ring {
             });
             (only(&keys, &kept), endpoints.collect())
         };
-        let more = left_out + quarantined.len().saturating_sub(MAX_LISTED);
-        if more > 0 {
-            quarantined.truncate(MAX_LISTED);
-            let reason = Reason::TooMany {
-                most: MAX_LISTED,
-                more,
-            };
-            quarantined.push(Quarantined {
-                entry: "further entries".to_owned(),
-                kid: None,
-                reason,
-            });
-        }
+        bound_quarantined(&mut quarantined, MAX_LISTED, left_out);
         Listing {
             keys,
             endpoints,
             quarantined,
+            complete: listing.complete && left_out == 0,
             ..listing
         }
     }

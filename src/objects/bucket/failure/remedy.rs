@@ -100,10 +100,10 @@ impl Refused {
         }
         match self.status.as_u16() {
             501 => PRECONDITIONS.into(),
-            300..=399 if self.is_redirect => format!(
+            301 | 302 | 303 | 307 | 308 if self.is_redirect => format!(
                 "Redirects are not followed: give the final endpoint, and check for a login page in front of {place}"
             ),
-            300..=399 if self.kind == Kind::S3 => self.in_another_region(),
+            301 | 307 if self.kind == Kind::S3 => self.in_another_region(),
             403 if self.kind == Kind::S3 => format!(
                 "It does not say why, so that it may come from something in front of the storage (a proxy, a firewall). \
                  {LIST}"

@@ -8,7 +8,9 @@ use axum::routing::{get, post};
 
 use super::*;
 use crate::client::ApiServerSettings;
+use crate::store::Replica;
 use crate::store::fake::ISSUER;
+use crate::store::shared::Shared;
 
 /// As much of an API server as there is to `ConfigMap`s.
 #[derive(Clone)]
@@ -111,6 +113,8 @@ async fn create(State(api): State<Api>, Segment(namespace): Segment<String>, bod
         return conflict("AlreadyExists", &name);
     }
     object["metadata"]["resourceVersion"] = "1".into();
+    object["metadata"]["namespace"] = namespace.into();
+    object["metadata"]["uid"] = format!("uid-{}", api.objects().len()).into();
     api.objects().push(object.clone());
     (StatusCode::CREATED, object.to_string())
 }
@@ -122,7 +126,13 @@ async fn read(State(api): State<Api>, Segment((_, name)): Segment<(String, Strin
                 format!("configmaps \"{name}\" is forbidden: User \"me\" cannot get resource \"configmaps\"");
             status(StatusCode::FORBIDDEN, "Forbidden", &message, KIND, &name)
         }
-        Some(object) => (StatusCode::OK, object.to_string()),
+        Some(mut object) => {
+            object["metadata"]["namespace"] = "home".into();
+            if object["metadata"]["uid"].is_null() {
+                object["metadata"]["uid"] = "made-by-hand".into();
+            }
+            (StatusCode::OK, object.to_string())
+        }
         None => not_found(KIND, &name),
     }
 }
@@ -281,6 +291,50 @@ async fn a_config_map_of_someone_else_is_left_alone() {
     }));
     let error = object.load(None).await.unwrap_err().to_string();
     assert!(error.contains("belongs to something else"), "{error}");
+}
+
+#[tokio::test]
+async fn one_of_ours_that_was_emptied_is_a_lost_ledger_and_one_that_is_answered_without_its_data_is_unknown()
+{
+    let (api, mut object) = Api::start().await;
+    stored(&mut object).await;
+    object.save(octets("one"), &Version::Absent, None).await.unwrap();
+    api.edit(|object| object["data"] = Value::Null);
+    let emptied = stored(&mut object).await;
+    let content = emptied.content.expect("a ledger of which nothing is left");
+    assert_eq!((content.bytes.len(), content.proof), (0, Proof::Ours));
+    let judged = crate::store::opening::judge_stored(&content, ISSUER);
+    assert!(
+        matches!(judged, crate::store::opening::Judged::Torn(_)),
+        "{judged:?}"
+    );
+    // The API server's records say that the ledger is there: something else took it out of the answer.
+    api.edit(|object| {
+        object["metadata"]["managedFields"] = json!([{ "fieldsV1": { "f:data": { "f:ledger.json": {} } } }]);
+    });
+    let error = object.load(None).await.unwrap_err().to_string();
+    assert!(error.contains("managedFields"), "{error}");
+}
+
+#[tokio::test]
+async fn a_replica_counts_one_of_ours_that_was_emptied_once_and_goes_on() {
+    for edit in [
+        |object: &mut Value| object["data"] = json!({}),
+        |object: &mut Value| object["data"] = json!({ "note": "kept" }),
+    ] {
+        let (api, mut object) = Api::start().await;
+        stored(&mut object).await;
+        object.save(octets("one"), &Version::Absent, None).await.unwrap();
+        api.edit(edit);
+        let shared = Shared::Kubernetes(Box::new(config_map(&api)));
+        let replica = Replica::new(ISSUER, None, Some(shared));
+        let opened = tokio::time::timeout(std::time::Duration::from_secs(20), replica.open());
+        assert!(
+            opened.await.unwrap().is_empty(),
+            "what the sources list is published"
+        );
+        assert_eq!(replica.status_now().lost, 1);
+    }
 }
 
 #[tokio::test]

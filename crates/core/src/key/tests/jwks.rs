@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{ec, jwks_of, parse, reasons, rsa};
 use crate::key::{
-    ExponentFault, KidFault, MAX_ENTRIES, MemberFault, ParseError, PublicKey, Reason, parse_file, parse_jwks,
+    ExponentFault, KidFault, MAX_QUARANTINED, MemberFault, ParseError, PublicKey, Reason, parse_file,
+    parse_jwks,
 };
 
 fn member(jwk: &str, changes: &[(&str, Value)]) -> Value {
@@ -501,10 +502,23 @@ fn nesting_and_entries_are_bounded() {
     let deep = format!(r#"{{"keys":[{{"x5c":{}"#, "[".repeat(500_000));
     assert_eq!(parse_file(deep.as_bytes()), Err(ParseError::TooDeep));
     let entries = |count: usize| format!(r#"{{"keys":[{}{{}}]}}"#, "{},".repeat(count - 1));
-    assert_eq!(parse(entries(MAX_ENTRIES)).quarantined.len(), MAX_ENTRIES);
+    for (count, told, more) in [(200, 200, 0), (201, 201, 1), (300_000, 201, 299_800)] {
+        let held = parse(entries(count)).quarantined;
+        assert_eq!(held.len(), told, "{count}");
+        let last = held.last().unwrap();
+        assert_eq!(last.reason.label() == "too_many", more > 0, "{count}");
+        assert!(more == 0 || last.entries() == more, "{count}: {last:?}");
+    }
+}
+
+#[test]
+fn a_key_is_found_wherever_it_stands_among_thousands_of_other_entries() {
+    let key = rsa();
+    let document = format!(r#"{{"keys":[{}{}]}}"#, "{},".repeat(100_000), key.jwk);
+    let parsed = parse(document);
     assert_eq!(
-        parse_file(entries(MAX_ENTRIES + 1).as_bytes()),
-        Err(ParseError::TooManyEntries)
+        (parsed.keys.len(), parsed.quarantined.len()),
+        (1, MAX_QUARANTINED + 1)
     );
 }
 

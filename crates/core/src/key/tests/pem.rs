@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{Vector, ec, jwks_of, parse, reasons, rsa, vectors};
-use crate::key::{MAX_ENTRIES, ParseError, PemFault, PublicKey, Reason, parse_file};
+use crate::key::{MAX_QUARANTINED, PemFault, PublicKey, Reason, parse_file};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -128,11 +128,119 @@ fn blocks_are_counted_and_told_by_their_line() {
 }
 
 #[test]
-fn the_count_of_blocks_is_bounded() {
+fn lines_that_were_meant_as_begin_or_end_are_told_beside_good_keys() {
+    let (good, other) = (rsa(), ec());
+    let begin = "-----BEGIN PUBLIC KEY-----";
+    let lines = other.pem.trim_end().lines().count();
+    for line in [
+        "\u{2014}BEGIN PUBLIC KEY\u{2014}",
+        "\u{2013}\u{2013}BEGIN PUBLIC KEY\u{2013}\u{2013}",
+        "\u{2212}\u{2212}\u{2212}\u{2212}\u{2212}BEGIN PUBLIC KEY\u{2212}\u{2212}\u{2212}\u{2212}\u{2212}",
+        "----BEGIN PUBLIC KEY----",
+        "------BEGIN PUBLIC KEY------",
+        "---- BEGIN PUBLIC KEY ----",
+        "-----begin public key-----",
+        "-----BEGINPUBLIC KEY-----",
+        "BEGIN PUBLIC KEY",
+        "  ----BEGIN PUBLIC KEY----",
+        "  -----BEGIN PUBLIC KEY-----",
+        "\t\u{2014}BEGIN PUBLIC KEY\u{2014}",
+        "\u{feff}-----BEGIN PUBLIC KEY-----",
+    ] {
+        // Both of its lines, its first alone, its last alone.
+        let end = line.replace("BEGIN", "END").replace("begin", "end");
+        let last = "-----END PUBLIC KEY-----";
+        for (is_first, is_last) in [(true, true), (true, false), (false, true)] {
+            let mut bad = other.pem.replace('\r', "");
+            if is_first {
+                bad = bad.replace(begin, line);
+            }
+            if is_last {
+                bad = bad.replace(last, &end);
+            }
+            // (One END line with two BEGIN lines before it is that of the nearest.)
+            for (text, from) in [
+                (format!("{}{bad}", good.pem), good.pem.lines().count()),
+                (
+                    format!("{}# a comment\n{bad}", good.pem),
+                    good.pem.lines().count() + 1,
+                ),
+            ] {
+                let parsed = parse(&text);
+                assert_eq!(jwks_of(&parsed), [&*good.jwk], "{text}");
+                let told: Vec<_> = parsed.quarantined.iter().map(|held| held.entry.clone()).collect();
+                // A block that is indented as a whole is told once.
+                let is_whole = is_first && line == "  -----BEGIN PUBLIC KEY-----";
+                for (is_bad, number) in [(is_first, from + 1), (is_last && !is_whole, from + lines)] {
+                    let is_told = told.iter().any(|told| {
+                        told.ends_with(&format!("line {number}"))
+                            || told.ends_with(&format!("(line {number})"))
+                    });
+                    assert!(!is_bad || is_told, "{number} is not in {told:?}: {text}");
+                }
+                assert!(told.len() <= 2, "{told:?}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_lost_its_begin_and_end_is_told_beside_good_ones_and_other_base64_is_not() {
+    let good = rsa();
+    for other in vectors().iter().take(4) {
+        let bare: Vec<_> = other.pem.lines().filter(|line| !line.starts_with('-')).collect();
+        for bare in [bare.join("\n"), bare.concat()] {
+            let texts = [
+                format!("{}{bare}\n", good.pem),
+                format!("{bare}\n\n{}", good.pem),
+                format!("{}{bare}", good.pem),
+            ];
+            for text in texts {
+                let parsed = parse(&text);
+                assert_eq!(jwks_of(&parsed), [&*good.jwk], "{text}");
+                assert_eq!(reasons(&parsed), [&Reason::Pem(PemFault::Bare)], "{text}");
+            }
+        }
+    }
+    for prose in [
+        "see -----BEGIN PUBLIC KEY----- above",
+        "# -----BEGIN PUBLIC KEY-----",
+        "the end of the file; begin with the first",
+        "END",
+        "Bag Attributes\n    friendlyName: x",
+        "signature:\nQUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0NTY3ODk=",
+        "----------------------------------------",
+    ] {
+        let parsed = parse(format!("{prose}\n{}{prose}\n", good.pem));
+        assert_eq!(
+            (jwks_of(&parsed), &*parsed.quarantined),
+            (vec![&*good.jwk], &[][..]),
+            "{prose}"
+        );
+    }
+}
+
+#[test]
+fn a_file_of_nothing_but_lines_that_were_meant_as_pem_is_told_with_them() {
+    let text = "\u{2014}BEGIN PUBLIC KEY\u{2014}\nAAAA\n\u{2014}END PUBLIC KEY\u{2014}\n";
+    let parsed = parse(text);
+    assert_eq!(reasons(&parsed), [&Reason::Pem(PemFault::Marker); 2]);
+    assert_eq!(parsed.quarantined[1].entry, "line 3");
+}
+
+#[test]
+fn a_key_is_found_behind_thousands_of_blocks_that_are_none_and_these_are_counted() {
     let block = "-----BEGIN X-----\n-----END X-----\n";
-    assert_eq!(parse(block.repeat(MAX_ENTRIES)).quarantined.len(), MAX_ENTRIES);
-    let many = block.repeat(MAX_ENTRIES + 1);
-    assert_eq!(parse_file(many.as_bytes()), Err(ParseError::TooManyEntries));
+    assert_eq!(
+        parse(block.repeat(MAX_QUARANTINED)).quarantined.len(),
+        MAX_QUARANTINED
+    );
+    let parsed = parse(format!("{}{}", block.repeat(5000), rsa().pem));
+    assert_eq!(
+        (parsed.keys.len(), parsed.quarantined.len()),
+        (1, MAX_QUARANTINED + 1)
+    );
+    assert_eq!(parsed.quarantined.last().unwrap().entries(), 4800);
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn published_keys_are_recognised_wherever_they_stand_and_of_others_each_endpoint
     said.keys.push(key("b2"));
     let bounded = story.ring.bounded(said, story.now);
     assert_eq!(bounded.keys.len(), MAX_LISTED);
+    assert!(!bounded.complete, "what was not looked at is not absent");
     let lists = |endpoint: usize| bounded.endpoints[endpoint].keys.clone().unwrap();
     assert!(lists(0).contains(&key("a")) && lists(3).contains(&key("b2")));
     assert!((0..4).all(|endpoint| lists(endpoint).len() >= 49));
@@ -105,6 +106,15 @@ fn entries_that_are_held_back_are_counted_beyond_the_bound() {
     let bounded = issuer().ring.bounded(said, issuer().now);
     assert_eq!(bounded.quarantined.len(), MAX_LISTED + 1);
     assert_eq!(bounded.quarantined[MAX_LISTED].entries(), 700);
+    assert!(bounded.complete, "all keys were looked at");
+    // What a file or an endpoint has counted already is counted along.
+    let mut said = listing("a");
+    for _ in 0..3 {
+        said.quarantined.extend(bounded.quarantined.iter().cloned());
+    }
+    let bounded = issuer().ring.bounded(said, issuer().now);
+    assert_eq!(bounded.quarantined.len(), MAX_LISTED + 1);
+    assert_eq!(bounded.quarantined[MAX_LISTED].entries(), 3 * 900 - 200);
 }
 
 #[test]
