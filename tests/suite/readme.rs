@@ -120,7 +120,7 @@ fn read(path: &Path) -> String {
 
 /// The documents for people.
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", "docs", "docker", "deploy/kubernetes"];
+    let folders = ["", "docs", "docker", "deploy/kubernetes", "deploy/prometheus"];
     let entries = folders
         .iter()
         .flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
