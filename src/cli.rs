@@ -11,6 +11,7 @@ mod inspect;
 mod keys;
 mod logging;
 mod output;
+mod preflight;
 mod reload;
 mod serve;
 mod signals;

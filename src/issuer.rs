@@ -22,7 +22,7 @@ use crate::ring::{Confirmation, Rules, SourceId};
 use crate::source::SourceSettings;
 
 pub use desk::{Answer, AskError, Desk};
-pub use owners::KeyOwners;
+pub use owners::{KeyOwners, shared_keys};
 pub use reminders::Reminders;
 pub use shared::{Published, Shared};
 pub use supervisor::{Applied, Issuers};

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::IssuerSource;
+use super::{IssuerSettings, IssuerSource};
 
 type Material = [u8; 32];
 
@@ -36,6 +36,44 @@ pub(super) struct Shares {
     pub(super) issuer: Arc<str>,
     /// Whether both read the same source.
     pub(super) is_one_source: bool,
+}
+
+impl Shares {
+    /// For a person. A warning, unless both read one source.
+    pub(super) fn message(&self, name: &str) -> String {
+        let other = &self.issuer;
+        if self.is_one_source {
+            format!("{name} and {other} publish the same key of a source that they share")
+        } else {
+            format!(
+                "{name} and {other} publish the same key, of different sources: tokens of the one cluster are valid under \
+                 the name of the other. Check which cluster each source leads to"
+            )
+        }
+    }
+}
+
+/// Which of these issuers would publish one key of different sources, for a person: each with the SHA-256 of the public
+/// keys that its sources list.
+pub fn shared_keys<'a>(
+    issuers: impl IntoIterator<Item = (&'a IssuerSettings, HashSet<Material>)>,
+) -> Vec<String> {
+    let all = KeyOwners::default();
+    let mut messages = Vec::new();
+    // Whoever is dropped owns nothing any more.
+    let mut owners = Vec::new();
+    for (settings, keys) in issuers {
+        let name = settings.profile.issuer.as_str();
+        let mut owned = all.of(name, &settings.sources);
+        let shares = owned.publishes(keys).into_iter();
+        messages.extend(
+            shares
+                .filter(|shares| !shares.is_one_source)
+                .map(|shares| shares.message(name)),
+        );
+        owners.push(owned);
+    }
+    messages
 }
 
 impl KeyOwners {

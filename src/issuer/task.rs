@@ -16,7 +16,7 @@ use super::endpoints::counted;
 use super::events::Turn;
 use super::guard::{Work, restarted};
 use super::memory::{Handover, Memory, SourceState};
-use super::owners::{Owned, Shares};
+use super::owners::Owned;
 use super::reader::{Order, Reading, read_on};
 use super::shared::{Published, Shared};
 use super::{IssuerSettings, IssuerSource};
@@ -389,20 +389,12 @@ impl Issuer {
             .keys
             .iter()
             .map(|published| published.key.id().spki_sha256);
-        for Shares {
-            issuer,
-            is_one_source,
-        } in self.owned.publishes(keys.collect())
-        {
-            let name = &self.name;
-            if is_one_source {
-                tracing::info!(issuer = %name, "{name} and {issuer} publish the same key of a source that they share");
+        for shares in self.owned.publishes(keys.collect()) {
+            let (name, message) = (&self.name, shares.message(&self.name));
+            if shares.is_one_source {
+                tracing::info!(issuer = %name, "{message}");
             } else {
-                tracing::warn!(
-                    issuer = %name,
-                    "{name} and {issuer} publish the same key, of different sources: tokens of the one cluster are valid \
-                     under the name of the other. Check which cluster each source leads to"
-                );
+                tracing::warn!(issuer = %name, "{message}");
             }
         }
         self.parts.published.send_if_modified(|published| {
