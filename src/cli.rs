@@ -19,6 +19,8 @@ mod state;
 mod token;
 mod welcome;
 
+pub use health::TIMEOUT as HEALTH_TIMEOUT;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::LazyLock;
