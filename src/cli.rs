@@ -11,12 +11,15 @@ mod inspect;
 mod keys;
 mod logging;
 mod output;
+mod preflight;
 mod reload;
 mod serve;
 mod signals;
 mod state;
 mod token;
 mod welcome;
+
+pub use health::TIMEOUT as HEALTH_TIMEOUT;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -24,6 +24,7 @@ pub use error::{Cause, Phase};
 pub(crate) use fetch::{Connections, Exchange, Reply, is_redirect};
 pub(crate) use kubeconfig::MAX_BYTES as MAX_KUBECONFIG;
 pub(crate) use local::{Blocking, read_token};
+pub(crate) use place::faults;
 pub(crate) use quote::quote;
 pub(crate) use reach::Reach;
 pub use status::Refusal;

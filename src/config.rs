@@ -228,6 +228,10 @@ fn read_bytes(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         FileError::Missing => "does not exist: name an existing file with --config".to_owned(),
         FileError::Directory => "is a folder: name the file in it".to_owned(),
         FileError::TooLarge { .. } => tree::too_large(),
+        FileError::NotRegular(_) => format!(
+            "cannot be read: {error}. It is read again when it changes, so write its content into a file (mode 0600 if it \
+             holds a secret) and name that; `<(…)` of a shell and /dev/stdin are no files"
+        ),
         error => format!("cannot be read: {error}"),
     })
 }

@@ -24,7 +24,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::clock::Clock;
+use crate::edge::{EdgeError, check_certificate};
 use crate::issuer::Desk;
 use crate::metrics::Metrics;
 
@@ -46,6 +49,23 @@ pub struct ControlSettings {
     pub key: PathBuf,
     /// Whoever has a certificate of this CA may give commands (PEM).
     pub client_ca: PathBuf,
+}
+
+impl ControlSettings {
+    /// What a start would refuse of the files, each with its field; or else what clients may stumble over all the same.
+    pub fn check(&self, now: Timestamp) -> Result<Option<String>, Vec<(&'static str, EdgeError)>> {
+        let pair = check_certificate(&self.cert, &self.key, now);
+        let client_ca = tls::check_client_ca(&self.client_ca).err();
+        let client_ca = client_ca.map(|error| ("clientCaFile", error));
+        match (pair, client_ca) {
+            (Ok(doubt), None) => Ok(doubt),
+            (pair, client_ca) => {
+                let pair = pair.err().into_iter().flatten();
+                let named = pair.map(|error| (error.field(&self.key), error));
+                Err(named.chain(client_ca).collect())
+            }
+        }
+    }
 }
 
 /// What commands work on.

@@ -31,7 +31,7 @@ use crate::ring::{Confirmation, Rules, SourceId};
 use crate::source::SourceSettings;
 
 pub use desk::{Answer, AskError, Desk};
-pub use owners::KeyOwners;
+pub use owners::{KeyOwners, shared_keys};
 pub use places::ReadLimits;
 pub use reminders::Reminders;
 pub use rounds::Rounds;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use object_store::UpdateVersion;
 
 pub use bucket::Bucket;
-pub(crate) use bucket::ObjectStorage;
+pub(crate) use bucket::{ObjectStorage, faults};
 pub(crate) use config_map::{ConfigMaps, KIND, is_label};
 
 /// How a bucket is written as a URL.

@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 
 pub use accepted::Accepted;
 use api_server::ApiServer;
-use embedded::Embedded;
+use embedded::{Embedded, EmbeddedError, Signer};
 pub(crate) use error::Kind;
 pub use error::{Asked, Cause, ReadError};
 use files::Files;
@@ -24,7 +24,8 @@ pub(crate) use files::{glob, matched};
 use jwks::Jwks;
 pub use survey::{Survey, Surveyed};
 
-use crate::client::ApiServerSettings;
+use crate::client::{self, ApiServerSettings};
+use crate::key::PublicKey;
 use crate::ring::Listing;
 
 /// A place that lists a cluster's public keys, ready to be read.
@@ -118,6 +119,58 @@ pub fn doubts(settings: &SourceSettings) -> Vec<String> {
     match settings {
         SourceSettings::Files(settings) => files::doubts(settings),
         _ => Vec::new(),
+    }
+}
+
+/// What a source gives without asking anyone: what is wrong with the files that it needs, each with its field (empty: the
+/// source as a whole), and the keys that are in files of this machine.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// A read would fail by them, or leave something out.
+    pub faults: Vec<(&'static str, String)>,
+    /// What would be published of it.
+    pub keys: Vec<PublicKey>,
+}
+
+/// Reads the files of a source as its reads do. Blocks.
+pub fn examine(settings: &SourceSettings) -> Examined {
+    let of_client = |(field, cause): (&'static str, client::Cause)| (field, cause.to_string());
+    match settings {
+        SourceSettings::ApiServer(settings) => Examined {
+            faults: client::faults(settings).into_iter().map(of_client).collect(),
+            keys: Vec::new(),
+        },
+        SourceSettings::Jwks(settings) => Examined {
+            faults: jwks::faults(settings).into_iter().map(of_client).collect(),
+            keys: Vec::new(),
+        },
+        SourceSettings::Files(settings) => {
+            let (listing, doubts) = files::examine(settings);
+            let mut faults = doubts;
+            let mut keys = Vec::new();
+            match listing {
+                Ok(listing) => {
+                    let held = listing.quarantined.iter();
+                    faults.extend(held.map(|held| format!("{}: {}", held.entry, held.reason)));
+                    keys = listing.keys;
+                }
+                Err(error) => faults.push(error.to_string()),
+            }
+            let faults = faults.into_iter().map(|fault| ("paths", fault)).collect();
+            Examined { faults, keys }
+        }
+        SourceSettings::Embedded(settings) => match Signer::open(&settings.folder) {
+            Ok(signer) => Examined {
+                keys: vec![signer.public().clone()],
+                ..Examined::default()
+            },
+            // It is made at the start.
+            Err(EmbeddedError::Missing { .. }) => Examined::default(),
+            Err(error) => Examined {
+                faults: vec![("", error.to_string())],
+                ..Examined::default()
+            },
+        },
     }
 }
 

@@ -21,7 +21,7 @@ pub use direct::{AmendError, Change, amend, issuers_in};
 pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};
-pub use settings::{KubernetesSettings, STORE_URLS, StoreSettings};
+pub use settings::{KubernetesSettings, STORE_URLS, StoreSettings, faults};
 
 use crate::client::Connections;
 pub(crate) use crate::objects::is_label;

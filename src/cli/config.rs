@@ -4,19 +4,18 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
 use super::flags::SettingsArgs;
 use super::logging::LoggingArgs;
-use super::{Failure, output};
+use super::preflight::Listening;
+use super::{Failure, output, preflight};
 use crate::client::shown;
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
-use crate::edge::{EdgeError, Hosts, ListenerSettings, TlsSettings, check_certificate};
-use crate::fs::FileError;
+use crate::edge::{Hosts, ListenerSettings, TlsSettings};
 use crate::ring::{Confirmation, NewKeys};
-use crate::source::{self, SourceSettings};
+use crate::source::SourceSettings;
 use crate::store::StoreSettings;
 
 /// Check a configuration
@@ -30,8 +29,10 @@ pub(super) struct ConfigArgs {
 enum ConfigCommand {
     /// Tell every problem of a configuration, or what it would serve
     ///
-    /// Takes the same flags and variables as `serve`. Exit code 0 if `serve` would take it, otherwise 64.
-    /// Certificate files that are not on this machine are a warning only.
+    /// Takes the same flags and variables as `serve`, and reads the files that it names as `serve` does. Nothing is asked
+    /// over the network. Exit code 0 if `serve` would start, otherwise 64. What only keeps keys from being read (the files
+    /// of sources and stores) is a warning, since `serve` starts and tries again; so are files that are not on this
+    /// machine.
     Check(CheckArgs),
 }
 
@@ -53,57 +54,23 @@ pub(super) fn run(args: ConfigArgs, logging: LoggingArgs) -> Result<ExitCode, Fa
     for warning in settings.warnings() {
         output::complain(format_args!("warning: {warning}"));
     }
-    check_certificates(&settings)?;
-    let hosts = Hosts::of_files(&settings.listeners, settings.hosts(), Clock::system().now());
-    let of_keys = settings
-        .issuers
-        .iter()
-        .flat_map(|issuer| &issuer.sources)
-        .flat_map(|source| source::doubts(&source.settings));
-    for warning in hosts.warnings().into_iter().chain(of_keys) {
+    let now = Clock::system().now();
+    let listening = Listening::judge(&asked, &settings, now);
+    let missing = listening.missing.iter().map(|problem| {
+        // A pipeline checks what another machine serves.
+        format!("{problem}. It is not on this machine, where serve would not start")
+    });
+    let hosts = Hosts::of_files(&settings.listeners, settings.hosts(), now);
+    let warnings = listening.doubts.iter().cloned().chain(missing);
+    for warning in warnings
+        .chain(hosts.warnings())
+        .chain(preflight::later(&asked, &settings))
+    {
         output::complain(format_args!("warning: {warning}"));
     }
+    preflight::problems(&asked, listening.wrong)?;
     output::say(Summary(&settings)).map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// As the start would: files that do not match or are expired are wrong configuration. Those that are not there are
-/// told only: a pipeline checks what another machine serves.
-fn check_certificates(settings: &Settings) -> Result<(), Failure> {
-    let now = Clock::system().now();
-    let mut wrong = Vec::new();
-    let of_listeners = settings
-        .listeners
-        .iter()
-        .filter_map(|listener| match &listener.tls {
-            Some(TlsSettings::Files { cert, key }) => Some((cert, key)),
-            _ => None,
-        });
-    let of_control = settings
-        .control
-        .iter()
-        .map(|control| (&control.cert, &control.key));
-    for (cert, key) in of_listeners.chain(of_control) {
-        match check_certificate(cert, key, now) {
-            Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", cert.display())),
-            Ok(None) => {}
-            Err(EdgeError::Unreadable {
-                path,
-                error: FileError::Missing,
-            }) => {
-                output::complain(format_args!(
-                    "warning: {} is not on this machine: serve would not start here",
-                    path.display()
-                ));
-            }
-            Err(error) => wrong.push(error.to_string()),
-        }
-    }
-    wrong.dedup();
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(anyhow!(wrong.join("; "))))
 }
 
 /// What would be served, for a person.

@@ -193,6 +193,28 @@ impl Asked {
         }
     }
 
+    /// What an error names: the flag or variable that said the field at this place, or else the place itself.
+    pub(super) fn place(&self, place: String) -> String {
+        let ends = |said: Option<&Said>, list: &str, field: &str| {
+            let is_it = place.starts_with(list) && place.ends_with(field);
+            said.filter(|_| is_it).map(|said| said.by.clone())
+        };
+        let Overlay {
+            tls_cert,
+            tls_key,
+            kubeconfig,
+            source_ca,
+            keys,
+            ..
+        } = &self.overlay;
+        ends(tls_cert.as_ref(), "listeners[", ".tls.certFile")
+            .or_else(|| ends(tls_key.as_ref(), "listeners[", ".tls.keyFile"))
+            .or_else(|| ends(kubeconfig.as_ref(), "issuers[", ".kubeconfig"))
+            .or_else(|| ends(source_ca.as_ref(), "issuers[", ".caFile"))
+            .or_else(|| ends(keys.first(), "issuers[", ".paths"))
+            .unwrap_or(place)
+    }
+
     /// Whether nothing names an issuer: the embedded default.
     pub(super) fn is_embedded_default(&self) -> bool {
         self.overlay.embedded

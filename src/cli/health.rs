@@ -12,7 +12,7 @@ use super::logging::LoggingArgs;
 use super::{Failure, output};
 
 /// A health check that takes longer has failed; container runtimes give up after 30 s.
-const TIMEOUT: Duration = Duration::from_secs(3);
+pub const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Ask a running service whether it is healthy
 ///

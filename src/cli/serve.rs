@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::flags::{Asked, SettingsArgs};
 use super::logging::{self, LoggingArgs};
+use super::preflight::Listening;
 use super::reload::{self, Reloader, Watch};
 use super::signals::{Signals, Wanted};
 use super::state::StateError;
@@ -190,6 +191,7 @@ impl Start {
                 output::complain(format_args!("warning: {warning}"));
             }
         })?;
+        Listening::judge(&asked, &settings, clock.now()).refused(&asked)?;
         reload::show(&metrics, &settings);
         let level = logging::start(&settings.logging);
         let lock = lock_state(&settings)?;

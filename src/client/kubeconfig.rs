@@ -21,13 +21,69 @@ pub(crate) const MAX_BYTES: usize = 4 << 20;
 
 /// Reads the context that the settings choose.
 pub(super) fn read(path: &Path, settings: &ApiServerSettings) -> Result<Access, Cause> {
+    let config = parsed(path)?;
+    let (cluster, user) = chosen(path, &config, settings)?;
+    let mut access = cluster_of(path, cluster, settings)?;
+    if let Some(user) = user {
+        user_of(&mut access, path, cluster, user, settings)?;
+    }
+    Ok(access)
+}
+
+/// All that keeps [`read`] from succeeding: it ends at the first fault.
+pub(super) fn faults(path: &Path, settings: &ApiServerSettings) -> Vec<Cause> {
+    let config = match parsed(path) {
+        Ok(config) => config,
+        Err(cause) => return vec![cause],
+    };
+    let (cluster, user) = match chosen(path, &config, settings) {
+        Ok(chosen) => chosen,
+        Err(cause) => return vec![cause],
+    };
+    let mut faults = Vec::new();
+    let mut access = match cluster_of(path, cluster, settings) {
+        Ok(access) => access,
+        Err(cause) => {
+            faults.push(cause);
+            // The user is judged all the same, whatever the server is.
+            let Ok(nowhere) = parse_server("https://localhost", "server") else {
+                return faults;
+            };
+            Access::to(nowhere)
+        }
+    };
+    if let Some(user) = user {
+        let of_user = [
+            client_certificate(path, user).err(),
+            client_key(path, user).err(),
+            identity(path, user).err(),
+            bearer(&mut access, path, user, settings).err(),
+            impersonate(&mut access, user).err(),
+        ];
+        for cause in of_user.into_iter().flatten() {
+            // The identity needs both of the two before it.
+            if !faults.contains(&cause) {
+                faults.push(cause);
+            }
+        }
+    }
+    faults
+}
+
+fn parsed(path: &Path) -> Result<Kubeconfig, Cause> {
     let bytes = local::read_setting(WHAT, path, MAX_BYTES)?;
     let unusable = |reason: String| local::unusable(WHAT, path, reason);
     let text = std::str::from_utf8(&bytes).map_err(|_| unusable("it is not UTF-8 text".into()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let config = Kubeconfig::from_yaml(text).map_err(|error| unusable(told(&error)))?;
-    let (cluster, user) = selected(&config, settings.context.as_deref()).map_err(unusable)?;
-    access(path, cluster, user, settings)
+    Kubeconfig::from_yaml(text).map_err(|error| unusable(told(&error)))
+}
+
+fn chosen<'a>(
+    path: &Path,
+    config: &'a Kubeconfig,
+    settings: &ApiServerSettings,
+) -> Result<(&'a Cluster, Option<&'a AuthInfo>), Cause> {
+    selected(config, settings.context.as_deref()).map_err(|reason| local::unusable(WHAT, path, reason))
 }
 
 /// kube's own message shows the lines around an error, and with them secrets.
@@ -91,12 +147,8 @@ fn selected<'a>(
     Ok((cluster, user))
 }
 
-fn access(
-    path: &Path,
-    cluster: &Cluster,
-    user: Option<&AuthInfo>,
-    settings: &ApiServerSettings,
-) -> Result<Access, Cause> {
+/// What the cluster's entry says.
+fn cluster_of(path: &Path, cluster: &Cluster, settings: &ApiServerSettings) -> Result<Access, Cause> {
     let server = cluster.server.as_deref().unwrap_or_default();
     let mut access = Access::to(parse_server(server, "the kubeconfig's server")?);
     if cluster.insecure_skip_tls_verify == Some(true) && settings.ca_file.is_none() {
@@ -114,14 +166,24 @@ fn access(
     if let Some(proxy) = cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty()) {
         access.proxy = Proxy::Url(proxy);
     }
-    let Some(user) = user else { return Ok(access) };
-    credentials(&mut access, path, user, settings)?;
+    Ok(access)
+}
+
+/// What the user's entry says.
+fn user_of(
+    access: &mut Access,
+    path: &Path,
+    cluster: &Cluster,
+    user: &AuthInfo,
+    settings: &ApiServerSettings,
+) -> Result<(), Cause> {
+    access.identity = identity(path, user)?;
+    bearer(access, path, user, settings)?;
     access.exec = access
         .exec
         .take()
         .map(|exec| exec::with_cluster(exec, &absolute(path, cluster)));
-    impersonate(&mut access, user)?;
-    Ok(access)
+    impersonate(access, user)
 }
 
 fn certificate_authority(path: &Path, cluster: &Cluster) -> Result<Option<Roots>, Cause> {
@@ -145,13 +207,13 @@ fn absolute(path: &Path, cluster: &Cluster) -> Cluster {
     }
 }
 
-fn credentials(
+/// What is sent in headers, or who gives it.
+fn bearer(
     access: &mut Access,
     path: &Path,
     user: &AuthInfo,
     settings: &ApiServerSettings,
 ) -> Result<(), Cause> {
-    access.identity = identity(path, user)?;
     if settings.token_file.is_some() {
         return Ok(());
     }
@@ -219,19 +281,25 @@ fn resolved(path: &Path, exec: &ExecConfig) -> ExecConfig {
     exec
 }
 
-fn identity(path: &Path, user: &AuthInfo) -> Result<Option<Identity>, Cause> {
-    let key_data = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
-    let chain = pem(
+fn client_certificate(path: &Path, user: &AuthInfo) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
+    pem(
         path,
         ("client-certificate-data", user.client_certificate_data.as_deref()),
         ("client-certificate", user.client_certificate.as_deref()),
-    )?;
-    let key = pem(
+    )
+}
+
+fn client_key(path: &Path, user: &AuthInfo) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
+    let data = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
+    pem(
         path,
-        ("client-key-data", key_data),
+        ("client-key-data", data),
         ("client-key", user.client_key.as_deref()),
-    )?;
-    match (chain, key) {
+    )
+}
+
+fn identity(path: &Path, user: &AuthInfo) -> Result<Option<Identity>, Cause> {
+    match (client_certificate(path, user)?, client_key(path, user)?) {
         (None, None) => Ok(None),
         (Some(chain), Some(key)) => Identity::new(&chain, &key)
             .map(Some)

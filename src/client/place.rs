@@ -8,7 +8,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::access::{Access, parse_server, roots};
-use super::fetch::Proxy;
+use super::fetch::{Proxy, Roots};
 use super::{ApiServerSettings, Cause, kubeconfig, local};
 
 /// Where a pod finds the credentials of its service account.
@@ -16,32 +16,65 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Reads what the settings name.
 pub(super) fn read(settings: &ApiServerSettings) -> Result<Access, Cause> {
-    let mut access = if let Some(path) = &settings.kubeconfig {
-        kubeconfig::read(path, settings)?
-    } else if let Some(server) = &settings.server {
-        Access::to(parse_server(server, "server")?)
-    } else {
-        let mut access = Access::to(in_cluster()?);
-        // A pod's proxy is for what is outside of its cluster.
-        access.proxy = Proxy::None;
-        if settings.token_file.is_none() {
-            access.bear(&pod_token()?)?;
-        }
-        if settings.ca_file.is_none() {
-            access.roots = Some(roots("caFile", &Path::new(SERVICE_ACCOUNT).join("ca.crt"))?);
-        }
-        access
-    };
-    if let Some(path) = &settings.ca_file {
-        access.roots = Some(roots("caFile", path)?);
+    let mut access = server(settings)?;
+    if let Some(roots) = ca(settings)? {
+        access.roots = Some(roots);
     }
-    if let Some(path) = &settings.token_file {
-        access.bear(&local::read_token(path)?)?;
+    if let Some(token) = token(settings)? {
+        access.bear(&token)?;
     }
     if let Some(name) = &settings.tls_server_name {
         access.server_name = Some(name.clone());
     }
     Ok(access)
+}
+
+/// All that keeps [`read`] from succeeding, each with the field that it is about (empty: the settings as a whole). It
+/// reads by the same functions, but does not end at the first fault.
+pub(crate) fn faults(settings: &ApiServerSettings) -> Vec<(&'static str, Cause)> {
+    let place: Vec<_> = match &settings.kubeconfig {
+        Some(path) => {
+            let faults = kubeconfig::faults(path, settings).into_iter();
+            faults.map(|cause| ("kubeconfig", cause)).collect()
+        }
+        None => server(settings)
+            .err()
+            .map(|cause| ("", cause))
+            .into_iter()
+            .collect(),
+    };
+    let ca = ca(settings).err().map(|cause| ("caFile", cause));
+    let token = token(settings).err().map(|cause| ("tokenFile", cause));
+    place.into_iter().chain(ca).chain(token).collect()
+}
+
+/// Where it is, with what a kubeconfig or the pod says of it.
+fn server(settings: &ApiServerSettings) -> Result<Access, Cause> {
+    if let Some(path) = &settings.kubeconfig {
+        return kubeconfig::read(path, settings);
+    }
+    if let Some(server) = &settings.server {
+        return Ok(Access::to(parse_server(server, "server")?));
+    }
+    let mut access = Access::to(in_cluster()?);
+    // A pod's proxy is for what is outside of its cluster.
+    access.proxy = Proxy::None;
+    if settings.token_file.is_none() {
+        access.bear(&pod_token()?)?;
+    }
+    if settings.ca_file.is_none() {
+        access.roots = Some(roots("caFile", &Path::new(SERVICE_ACCOUNT).join("ca.crt"))?);
+    }
+    Ok(access)
+}
+
+fn ca(settings: &ApiServerSettings) -> Result<Option<Roots>, Cause> {
+    let path = settings.ca_file.as_deref();
+    path.map(|path| roots("caFile", path)).transpose()
+}
+
+fn token(settings: &ApiServerSettings) -> Result<Option<Zeroizing<String>>, Cause> {
+    settings.token_file.as_deref().map(local::read_token).transpose()
 }
 
 /// The API server of the cluster that this pod runs in, as every Kubernetes client finds it.

@@ -428,7 +428,11 @@ fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");
     crate::fs::fake::fifo(&file);
-    assert!(load(&file).contains("a FIFO, not a regular file"));
+    let fifo = load(&file);
+    assert!(
+        fifo.contains("a FIFO, not a regular file") && fifo.contains("write its content into a file"),
+        "{fifo}"
+    );
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, "").unwrap();
     assert!(load(&file).contains("is empty"));

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::Mutex;
@@ -78,18 +79,35 @@ impl Tls {
     }
 }
 
+/// Whether the CA of the clients can be used as it is now.
+pub(super) fn check_client_ca(path: &Path) -> Result<(), EdgeError> {
+    let of_file = path.to_owned();
+    let verifier = fs::soon(move || client_verifier(&of_file));
+    let verifier = verifier.map_err(|error| EdgeError::Unreadable {
+        path: path.to_owned(),
+        error,
+    })?;
+    verifier.map(|_| ())
+}
+
+/// Lets those in who have a certificate of the CA in this file.
+fn client_verifier(client_ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, EdgeError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider)
+        .build()
+        .map_err(|error| EdgeError::BadCertificate {
+            path: client_ca.to_owned(),
+            problem: format!("cannot be used to check clients ({error})"),
+        })
+}
+
 fn read(settings: &ControlSettings, clock: &Clock) -> Result<Arc<ServerConfig>, EdgeError> {
     let ControlSettings {
         cert, key, client_ca, ..
     } = settings;
     let certified = certified(cert, key, clock.now())?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider.clone())
-        .build()
-        .map_err(|error| EdgeError::BadCertificate {
-            path: client_ca.clone(),
-            problem: format!("cannot be used to check clients ({error})"),
-        })?;
+    let clients = client_verifier(client_ca)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(clients)

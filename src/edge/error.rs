@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -100,6 +100,15 @@ pub enum EdgeError {
 }
 
 impl EdgeError {
+    /// The field of a certificate's configuration that this is about, where its key is in this file.
+    pub fn field(&self, key: &Path) -> &'static str {
+        match self {
+            Self::BadKey { .. } | Self::Mismatch { .. } => "tls.keyFile",
+            Self::Unreadable { path, .. } if path == key => "tls.keyFile",
+            _ => "tls.certFile",
+        }
+    }
+
     /// Whether the configuration or the files that it names are at fault (exit code 64), not the machine (1).
     pub fn is_configuration(&self) -> bool {
         !matches!(

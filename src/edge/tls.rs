@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{EdgeError, TlsSettings};
 use crate::clock::Clock;
+use crate::fs;
 use crate::metrics::ListenerMetrics;
 
 pub(super) mod failure;
@@ -32,9 +33,17 @@ use pair::Files;
 /// Sessions of TLS 1.2 clients that know no tickets; all others are kept by the client.
 const SESSIONS: usize = 4096;
 
-/// Reads a certificate and its key and judges them as a start would; tells what clients may stumble over all the same.
-pub fn check_certificate(cert: &Path, key: &Path, now: Timestamp) -> Result<Option<String>, EdgeError> {
-    let pair = Files::read_soon(cert, key)?.pair(cert, key, now)?;
+/// Reads a certificate and its key and judges them as a start would: all that is wrong with them, or else what clients may
+/// stumble over all the same.
+pub fn check_certificate(cert: &Path, key: &Path, now: Timestamp) -> Result<Option<String>, Vec<EdgeError>> {
+    let (path, of_key) = (cert.to_owned(), key.to_owned());
+    let judged = fs::soon(move || Files::judged(&path, &of_key, now));
+    let pair = judged.map_err(|error| {
+        vec![EdgeError::Unreadable {
+            path: cert.to_owned(),
+            error,
+        }]
+    })??;
     Ok(pair.doubt.or_else(|| keeper::ends_soon(pair.not_after, now)))
 }
 

@@ -27,12 +27,51 @@ pub(super) struct Owned {
     told: Box<[Arc<str>]>,
 }
 
+/// So many others are named to one issuer, and looked at for each key: thousands may read one source.
+const MAX_TOLD: usize = 8;
+
 /// Another issuer with the same key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shares {
     pub(super) issuer: Arc<str>,
+    /// How many more there are that are not named.
+    pub(super) more: usize,
     /// Whether both read the same source.
     pub(super) is_one_source: bool,
+}
+
+impl Shares {
+    /// For a person. A warning, unless both read one source.
+    pub(super) fn message(&self, name: &str) -> String {
+        let other = match self.more {
+            0 => self.issuer.to_string(),
+            more => format!("{} (and {more} more issuers)", self.issuer),
+        };
+        if self.is_one_source {
+            format!("{name} and {other} publish the same key of a source that they share")
+        } else {
+            format!(
+                "{name} and {other} publish the same key, of different sources: tokens of the one cluster are valid under \
+                 the name of the other. Check which cluster each source leads to"
+            )
+        }
+    }
+}
+
+/// Which of these issuers would publish one key of different sources, for a person: each with the SHA-256 of the public
+/// keys that its sources list.
+pub fn shared_keys<'a>(
+    issuers: impl IntoIterator<Item = (&'a IssuerSettings, HashSet<[u8; 32]>)>,
+) -> Vec<String> {
+    let all = KeyOwners::default();
+    let mut messages = Vec::new();
+    for (settings, keys) in issuers {
+        let own = Arc::new(settings.clone());
+        let shares = all.publishes(&mut Owned::default(), &own, keys).into_iter();
+        let shares = shares.filter(|shares| !shares.is_one_source);
+        messages.extend(shares.map(|shares| shares.message(settings.profile.issuer.as_str())));
+    }
+    messages
 }
 
 impl KeyOwners {
@@ -53,7 +92,12 @@ impl KeyOwners {
             forget(&mut all, left, own);
         }
         for new in keys.difference(&owned.keys) {
-            for other in all.get(new).into_iter().flat_map(Owners::all) {
+            let others = all.get(new).map(Owners::all).unwrap_or_default();
+            let more = others.len().saturating_sub(MAX_TOLD);
+            for other in others.iter().take(MAX_TOLD) {
+                if owned.told.len() + shares.len() >= MAX_TOLD {
+                    break;
+                }
                 let issuer = other.profile.issuer.as_str();
                 let is_told = owned.told.iter().map(|told| &**told);
                 let is_told = is_told.chain(shares.iter().map(|shares| &*shares.issuer));
@@ -66,8 +110,12 @@ impl KeyOwners {
                 };
                 shares.push(Shares {
                     issuer: issuer.into(),
+                    more: 0,
                     is_one_source: other.sources.iter().any(same),
                 });
+            }
+            if let Some(last) = shares.last_mut() {
+                last.more = last.more.max(more);
             }
             enter(&mut all, *new, own);
         }
@@ -184,6 +232,21 @@ mod tests {
     }
 
     #[test]
+    fn of_thousands_that_share_a_key_a_few_are_named() {
+        let all = KeyOwners::default();
+        let named: Vec<_> = (0..1000)
+            .map(|number| {
+                let settings = settings(&format!("https://{number}.example"), "/x");
+                let shares = all.publishes(&mut Owned::default(), &settings, [[1; 32]]);
+                (shares.len(), shares.last().map_or(0, |last| last.more))
+            })
+            .collect();
+        assert_eq!(named[0], (0, 0));
+        assert_eq!(named[8], (8, 0));
+        assert_eq!(named[999], (8, 991));
+    }
+
+    #[test]
     fn a_key_under_two_issuers_is_told_once_and_whether_they_share_a_source() {
         let all = KeyOwners::default();
         let keys = |keys: &[u8]| keys.iter().map(|key| [*key; 32]).collect::<Vec<_>>();
@@ -193,6 +256,7 @@ mod tests {
         assert_eq!(all.publishes(&mut of_a, &a, keys(&[1, 2])), []);
         let of = |issuer: &str, is_one_source| Shares {
             issuer: issuer.into(),
+            more: 0,
             is_one_source,
         };
         assert_eq!(

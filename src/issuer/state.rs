@@ -19,7 +19,7 @@ use super::desk;
 use super::endpoints::counted;
 use super::events::Turn;
 use super::memory::{Handover, Memory, SourceState};
-use super::owners::{Owned, Shares};
+use super::owners::Owned;
 use super::reader::Reading;
 use super::shared::{Published, Shared};
 use crate::catalog::Slot;
@@ -305,20 +305,12 @@ impl Issuer {
         let others = shared
             .owners
             .publishes(&mut self.owned, &self.parts.settings, materials(key_set));
-        for Shares {
-            issuer,
-            is_one_source,
-        } in others
-        {
-            let name = &self.name;
-            if is_one_source {
-                tracing::info!(issuer = %name, "{name} and {issuer} publish the same key of a source that they share");
+        for shares in others {
+            let (name, message) = (&self.name, shares.message(&self.name));
+            if shares.is_one_source {
+                tracing::info!(issuer = %name, "{message}");
             } else {
-                tracing::warn!(
-                    issuer = %name,
-                    "{name} and {issuer} publish the same key, of different sources: tokens of the one cluster are valid \
-                     under the name of the other. Check which cluster each source leads to"
-                );
+                tracing::warn!(issuer = %name, "{message}");
             }
         }
         self.parts.published.send_if_modified(|published| {

@@ -22,6 +22,7 @@ use crate::fs::{self, Blocking, Ended};
 use answers::{About, IsWhole};
 
 pub use client::Bucket;
+pub(crate) use client::faults;
 
 /// The objects of a bucket below its prefix. An error says cause and remedy; the place is added by whoever asked.
 #[derive(Debug)]

@@ -85,17 +85,7 @@ impl Files {
                 tracing::warn!("{doubt}");
             }
         }
-        if !any {
-            return Err(failed(Cause::NoFiles));
-        }
-        if listing.keys.is_empty() {
-            return Err(ReadError::nothing_publishable(
-                Asked::Files,
-                place,
-                listing.quarantined,
-            ));
-        }
-        Ok(listing)
+        accepted(any, listing, place)
     }
 
     pub(super) async fn changed(&mut self) {
@@ -105,6 +95,30 @@ impl Files {
     pub(super) fn changes(&self) -> Changes {
         self.changes.clone()
     }
+}
+
+/// Without a file, or without a publishable key, it is a failed read.
+fn accepted(any: bool, listing: Listing, place: String) -> Result<Listing, ReadError> {
+    if !any {
+        return Err(ReadError::new(Asked::Files, place, Cause::NoFiles));
+    }
+    if listing.keys.is_empty() {
+        return Err(ReadError::nothing_publishable(
+            Asked::Files,
+            place,
+            listing.quarantined,
+        ));
+    }
+    Ok(listing)
+}
+
+/// What a read gives now, with what is doubtful of the files. Blocks.
+pub(super) fn examine(settings: &FilesSettings) -> (Result<Listing, ReadError>, Vec<String>) {
+    let patterns: Vec<_> = settings.paths.iter().map(|path| absolute(path)).collect();
+    let Read {
+        any, listing, doubts, ..
+    } = read(&patterns);
+    (accepted(any, listing, patterns.join(", ")), doubts)
 }
 
 /// What one pass over the files found.

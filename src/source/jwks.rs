@@ -16,6 +16,22 @@ pub(super) struct Jwks {
     files: Blocking<Result<Files, client::Cause>>,
 }
 
+/// What is wrong with the files that a read needs, each with its field.
+pub(super) fn faults(settings: &JwksSettings) -> Vec<(&'static str, client::Cause)> {
+    let ca = ca(settings).err().map(|cause| ("caFile", cause));
+    let token = token(settings).err().map(|cause| ("tokenFile", cause));
+    ca.into_iter().chain(token).collect()
+}
+
+fn ca(settings: &JwksSettings) -> Result<Option<Roots>, client::Cause> {
+    let path = settings.ca_file.as_deref();
+    path.map(|path| roots("caFile", path)).transpose()
+}
+
+fn token(settings: &JwksSettings) -> Result<Option<Zeroizing<String>>, client::Cause> {
+    settings.token_file.as_deref().map(read_token).transpose()
+}
+
 /// What the files that the settings name hold.
 #[derive(Debug)]
 struct Files {
@@ -65,16 +81,12 @@ impl Jwks {
     }
 
     async fn target(&mut self, url: &Url) -> Result<Target, client::Cause> {
-        let JwksSettings {
-            ca_file,
-            token_file,
-            timeout,
-            ..
-        } = self.settings.clone();
+        let settings = self.settings.clone();
+        let timeout = settings.timeout;
         let read = move || {
             Ok(Files {
-                roots: ca_file.map(|path| roots("caFile", &path)).transpose()?,
-                token: token_file.map(|path| read_token(&path)).transpose()?,
+                roots: ca(&settings)?,
+                token: token(&settings)?,
             })
         };
         let files = self.files.run(Phase::File, fs::TIMEOUT, read).await??;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::client::ApiServerSettings;
-use crate::objects::ObjectStorageSettings;
+use crate::client::{self, ApiServerSettings};
+use crate::objects::{self, ObjectStorageSettings};
 
 /// How any store but memory is written as a URL.
 pub const STORE_URLS: &str =
@@ -44,6 +44,26 @@ impl StoreSettings {
                 Some(folder)
             }
         }
+    }
+}
+
+/// What is wrong with the files that a shared store needs, each with its field. They are read as the store reads them.
+/// Blocks.
+pub fn faults(settings: &StoreSettings) -> Vec<(String, String)> {
+    let at = |kind: &str, field: &str| {
+        let dot = if field.is_empty() { "" } else { "." };
+        format!("store.{kind}{dot}{field}")
+    };
+    match settings {
+        StoreSettings::Memory | StoreSettings::File { .. } => Vec::new(),
+        StoreSettings::Kubernetes { shared, .. } => client::faults(&shared.access)
+            .into_iter()
+            .map(|(field, cause)| (at("kubernetes", field), cause.to_string()))
+            .collect(),
+        StoreSettings::ObjectStorage { shared, .. } => objects::faults(shared)
+            .into_iter()
+            .map(|(field, reason)| (at("objectStorage", field), reason))
+            .collect(),
     }
 }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 const RULES: &str = include_str!("../../deploy/prometheus/alerts.yaml");
 const TESTS: &str = include_str!("../../deploy/prometheus/alerts.test.yaml");
+const README: &str = include_str!("../../deploy/prometheus/README.md");
+/// What stands for the folder where an operator's engineers read the documents.
+const RUNBOOKS: &str = "https://docs.example/oidc-issuer";
 const DOCUMENT: &str = include_str!("../../docs/metrics.md");
 
 /// What follows a marker on each line that has it.
@@ -49,13 +52,43 @@ fn every_alert_is_explained_where_its_runbook_points() {
     let headings: Vec<_> = after(DOCUMENT, "#### ");
     assert_eq!(alerts, headings, "the sections of docs/metrics.md");
     let runbooks = after(RULES, "runbook_url:");
-    let repository = env!("CARGO_PKG_REPOSITORY");
-    assert!(repository.starts_with("https://"), "{repository:?}");
     let expected: Vec<_> = alerts
         .iter()
-        .map(|alert| format!("{repository}/blob/main/docs/metrics.md#{}", alert.to_lowercase()))
+        .map(|alert| format!("{RUNBOOKS}/metrics.md#{}", alert.to_lowercase()))
         .collect();
     assert_eq!(runbooks, expected);
+}
+
+#[test]
+fn the_command_of_the_readme_changes_the_address_of_every_runbook() {
+    let command = format!("sed -i 's|{RUNBOOKS}|");
+    assert!(
+        README.contains(&command) && README.contains("deploy/prometheus/alerts*.yaml"),
+        "{command}"
+    );
+    for (file, text) in [("alerts.yaml", RULES), ("alerts.test.yaml", TESTS)] {
+        let urls = after(text, "runbook_url:");
+        assert!(urls.len() >= alerts().len(), "{file}: {urls:?}");
+        assert!(
+            urls.iter().all(|url| url.starts_with(RUNBOOKS)),
+            "{file}: {urls:?}"
+        );
+    }
+    let commented = RULES
+        .lines()
+        .any(|line| line.starts_with("# CHANGE THIS") && line.contains(RUNBOOKS));
+    assert!(commented, "the rules say what to change");
+}
+
+#[test]
+fn no_manifest_of_cargo_names_a_place_that_does_not_exist() {
+    // A name under `.example` belongs to nobody (RFC 2606).
+    for manifest in [
+        include_str!("../../Cargo.toml"),
+        include_str!("../../crates/core/Cargo.toml"),
+    ] {
+        assert!(!manifest.contains(".example"), "{manifest}");
+    }
 }
 
 #[test]

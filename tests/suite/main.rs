@@ -9,9 +9,13 @@ mod alerts;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod deployed;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod house;
+#[cfg(test)]
+mod obtained;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

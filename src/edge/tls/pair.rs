@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error as TlsError, InconsistentKeys};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -40,15 +40,9 @@ pub(super) struct Fingerprint([u8; 32]);
 
 impl Files {
     pub(super) fn read(cert: &Path, key: &Path) -> Result<Self, EdgeError> {
-        let read = |path: &Path| {
-            fs::read(path, fs::MAX_PEM).map_err(|error| EdgeError::Unreadable {
-                path: path.to_owned(),
-                error,
-            })
-        };
         Ok(Self {
-            cert: read(cert)?,
-            key: read(key)?,
+            cert: text(cert)?,
+            key: text(key)?,
         })
     }
 
@@ -62,6 +56,21 @@ impl Files {
         })?
     }
 
+    /// Reads and checks them: all that is wrong, while [`Files::pair`] ends at the first. Blocks.
+    pub(super) fn judged(cert: &Path, key: &Path, now: Timestamp) -> Result<Pair, Vec<EdgeError>> {
+        let of_cert = text(cert).and_then(|text| chain(&text, cert).map(|_| text));
+        let of_key = text(key).and_then(|text| signing(&text, key).map(|_| text));
+        match (of_cert, of_key) {
+            (Ok(cert_text), Ok(key_text)) => Self {
+                cert: cert_text,
+                key: key_text,
+            }
+            .pair(cert, key, now)
+            .map_err(|error| vec![error]),
+            (cert, key) => Err(cert.err().into_iter().chain(key.err()).collect()),
+        }
+    }
+
     pub(super) fn fingerprint(&self) -> Fingerprint {
         let mut hash = Sha256::new();
         hash.update(self.cert.len().to_be_bytes());
@@ -72,27 +81,9 @@ impl Files {
 
     /// Checks them. The paths are for the error.
     pub(super) fn pair(&self, cert: &Path, key: &Path, now: Timestamp) -> Result<Pair, EdgeError> {
-        let bad_certificate = |problem: String| EdgeError::BadCertificate {
-            path: cert.to_owned(),
-            problem,
-        };
-        let bad_key = |problem: String| EdgeError::BadKey {
-            path: key.to_owned(),
-            problem,
-        };
-
-        let chain = pem::certificates(&self.cert).map_err(|error| bad_certificate(error.to_string()))?;
-        let leaf = chain.first().map(parse).transpose().map_err(bad_certificate)?;
-        let Some(leaf) = leaf else {
-            return Err(bad_certificate("holds no certificate".to_owned()));
-        };
-        let private = pem::private_key(&self.key).map_err(|error| bad_key(error.to_string()))?;
-        let Some(private) = private else {
-            return Err(bad_key("holds no private key".to_owned()));
-        };
-        let signing = any_supported_type(&private.der())
-            .map_err(|error| bad_key(format!("holds a private key that cannot be used ({error})")))?;
-
+        let chain = chain(&self.cert, cert)?;
+        let leaf = leaf(&chain, cert)?;
+        let signing = signing(&self.key, key)?;
         let not_before = timestamp(leaf.validity().not_before);
         let not_after = timestamp(leaf.validity().not_after);
         let doubt = doubt(&leaf, &chain);
@@ -106,9 +97,8 @@ impl Files {
                 });
             }
             Err(error) => {
-                return Err(bad_certificate(format!(
-                    "holds a certificate that cannot be used ({error})"
-                )));
+                let problem = format!("holds a certificate that cannot be used ({error})");
+                return Err(bad_certificate(cert, problem));
             }
         }
         if now > not_after {
@@ -130,6 +120,45 @@ impl Files {
             doubt,
         })
     }
+}
+
+fn text(path: &Path) -> Result<Zeroizing<Vec<u8>>, EdgeError> {
+    fs::read(path, fs::MAX_PEM).map_err(|error| EdgeError::Unreadable {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+fn bad_certificate(path: &Path, problem: String) -> EdgeError {
+    EdgeError::BadCertificate {
+        path: path.to_owned(),
+        problem,
+    }
+}
+
+/// The certificates in a text: at least one, and the first is X.509.
+fn chain(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, EdgeError> {
+    let chain = pem::certificates(text).map_err(|error| bad_certificate(path, error.to_string()))?;
+    leaf(&chain, path)?;
+    Ok(chain)
+}
+
+fn leaf<'c>(chain: &'c [CertificateDer<'_>], path: &Path) -> Result<X509Certificate<'c>, EdgeError> {
+    let leaf = chain.first().map(parse).transpose();
+    leaf.and_then(|leaf| leaf.ok_or_else(|| "holds no certificate".to_owned()))
+        .map_err(|problem| bad_certificate(path, problem))
+}
+
+/// The private key in a text.
+fn signing(text: &[u8], path: &Path) -> Result<Arc<dyn SigningKey>, EdgeError> {
+    let bad = |problem: String| EdgeError::BadKey {
+        path: path.to_owned(),
+        problem,
+    };
+    let private = pem::private_key(text).map_err(|error| bad(error.to_string()))?;
+    let private = private.ok_or_else(|| bad("holds no private key".to_owned()))?;
+    any_supported_type(&private.der())
+        .map_err(|error| bad(format!("holds a private key that cannot be used ({error})")))
 }
 
 pub(super) fn parse<'c>(der: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, String> {

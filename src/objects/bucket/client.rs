@@ -145,6 +145,26 @@ pub(super) fn client(
     }
 }
 
+/// All that keeps [`client`] from being made, each with the field that it is about. Blocking.
+pub(crate) fn faults(settings: &ObjectStorageSettings) -> Vec<(&'static str, String)> {
+    let file = settings.credentials_file.as_deref();
+    let variables = file.map(|file| credentials(file, &settings.bucket)).transpose();
+    let credentials = match &variables {
+        Ok(variables) => check_files(settings.bucket.kind, variables.as_deref().unwrap_or_default()).err(),
+        Err(reason) => Some(reason.clone()),
+    };
+    let credentials = credentials.map(|reason| (if file.is_some() { "credentialsFile" } else { "" }, reason));
+    let ca = exchange(settings, Connections::default())
+        .err()
+        .map(|reason| ("caFile", reason));
+    let faults: Vec<_> = credentials.into_iter().chain(ca).collect();
+    if !faults.is_empty() {
+        return faults;
+    }
+    let made = client(settings, MAX_CREDENTIALS, Connections::default());
+    made.err().map(|reason| ("", reason)).into_iter().collect()
+}
+
 fn s3(
     settings: &ObjectStorageSettings,
     variables: Vec<(String, String)>,

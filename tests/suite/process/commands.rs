@@ -388,3 +388,109 @@ fn config_check_judges_the_certificate_files_as_a_start_would() {
     assert_eq!(output.code, Some(64));
     assert!(output.stderr.contains("does not match"), "{}", output.stderr);
 }
+
+#[test]
+fn config_check_reads_every_file_that_serve_reads_and_names_each_field_at_once() {
+    let folder = Folder::new();
+    let pki = Pki::create(&folder.path("pki"), &["localhost"]);
+    for (name, content) in [
+        ("garbage.pem", "no certificate"),
+        ("empty.token", ""),
+        ("not.yaml", "apiVersion: v2\nkind: Other\n"),
+        ("credentials", "SOMETHING_ELSE=1\n"),
+        ("cert-only.pub", "no key"),
+        (
+            "kubeconfig",
+            "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
+             clusters: [{name: a, cluster: {server: https://a.example, certificate-authority: garbage.pem}}]\n\
+             users: [{name: a, user: {client-certificate: nowhere.crt, client-key: nowhere.key}}]\n",
+        ),
+        (
+            "data.kubeconfig",
+            "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a}}]\n\
+             clusters: [{name: a, cluster: {server: https://a.example, certificate-authority-data: Z2FyYmFnZQ==}}]\n",
+        ),
+    ] {
+        folder.write(name, content);
+    }
+    let file = folder.write(
+        "config.yaml",
+        &format!(
+            "issuers:\n\
+             - issuer: https://a.example.com\n  sources:\n  - apiServer: {{kubeconfig: not.yaml}}\n\
+             \x20 - apiServer: {{kubeconfig: kubeconfig}}\n  - apiServer: {{kubeconfig: data.kubeconfig}}\n\
+             \x20 - apiServer: {{server: 'https://b.example', caFile: garbage.pem, tokenFile: empty.token}}\n\
+             \x20 - jwks: {{url: 'https://c.example/jwks', caFile: nowhere.pem, tokenFile: empty.token}}\n\
+             \x20 - files: {{paths: [cert-only.pub]}}\n\
+             listeners:\n- {{address: ':1', tls: {{certFile: garbage.pem, keyFile: {cert}}}}}\n\
+             - {{address: ':2', tls: {{certFile: {cert}, keyFile: nowhere.key}}}}\n\
+             control: {{address: ':3', tls: {{certFile: {cert}, keyFile: {key}}}, clientCaFile: garbage.pem}}\n\
+             audit: {{file: nowhere/audit}}\n\
+             store: {{objectStorage: {{url: 's3://bucket', caFile: garbage.pem, credentialsFile: credentials}}}}\n",
+            cert = pki.cert.display(),
+            key = pki.key.display(),
+        ),
+    );
+    let checked = run(&["config", "check", &file]);
+    assert_eq!(checked.code, Some(64), "{}", checked.stderr);
+    for problem in [
+        "  - listeners[0].tls.certFile: ",
+        "  - listeners[0].tls.keyFile: ",
+        "  - control.clientCaFile: ",
+        "warning: listeners[1].tls.keyFile: ",
+        "warning: issuers[0].sources[0].apiServer.kubeconfig: kubeconfig",
+        "warning: issuers[0].sources[1].apiServer.kubeconfig: certificate-authority",
+        "warning: issuers[0].sources[1].apiServer.kubeconfig: client-certificate",
+        "certificate-authority-data: ",
+        "warning: issuers[0].sources[1].apiServer.kubeconfig: client-key",
+        "warning: issuers[0].sources[3].apiServer.caFile, store.objectStorage.caFile: ",
+        "warning: issuers[0].sources[3].apiServer.tokenFile, issuers[0].sources[4].jwks.tokenFile: ",
+        "warning: issuers[0].sources[4].jwks.caFile: ",
+        "warning: issuers[0].sources[5].files.paths: ",
+        "warning: store.objectStorage.credentialsFile: ",
+        "warning: audit.file: ",
+    ] {
+        assert!(
+            checked.stderr.contains(problem),
+            "{problem:?} in {}",
+            checked.stderr
+        );
+    }
+    let served = run(&["serve", "--config", &file, "--state-dir", &folder.text("state")]);
+    assert_eq!(served.code, Some(64), "{}", served.stderr);
+    for problem in checked.stderr.lines().filter(|line| line.starts_with("  - ")) {
+        assert!(
+            served.stderr.contains(problem),
+            "{problem:?} in {}",
+            served.stderr
+        );
+    }
+    assert!(
+        served.stderr.contains("  - listeners[1].tls.keyFile: "),
+        "here the file has to be: {}",
+        served.stderr
+    );
+}
+
+#[test]
+fn a_file_that_a_flag_names_is_told_by_the_flag() {
+    let folder = Folder::new();
+    let nowhere = folder.text("nowhere.pem");
+    let keys = folder.write("sa.pub", "no key");
+    let garbage = folder.write("garbage.pem", "no certificate");
+    let arguments = [
+        "--issuer",
+        "https://a.example.com",
+        "--keys",
+        &keys,
+        "--tls-cert",
+        &garbage,
+        "--tls-key",
+        &nowhere,
+    ];
+    let checked = run(&[&["config", "check"][..], &arguments].concat());
+    assert_eq!(checked.code, Some(64), "{}", checked.stderr);
+    for told in ["  - --tls-cert: ", "warning: --tls-key: ", "warning: --keys: "] {
+        assert!(checked.stderr.contains(told), "{told:?} in {}", checked.stderr);
+    }
+}

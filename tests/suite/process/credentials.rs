@@ -1,6 +1,6 @@
 //! The units for systemd: `sa.pub` of kubeadm, which only root may read, reaches the service as a credential.
 //!
-//! systemd is no part of these tests: they read the units, and do what those say.
+//! systemd itself does not run in these tests: they read the units and do what those say, and `systemd-analyze` checks them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Folder, key, kid, kids};
 use crate::real::program::{eventually, free_port};
+use crate::real::programs::Programs;
 use crate::real::service::OidcIssuer;
 
 const SERVICE: &str = include_str!("../../../deploy/systemd/oidc-issuer.service");
@@ -43,6 +44,78 @@ fn the_base_unit_needs_no_key_file_and_the_drop_in_watches_the_file_that_it_load
     );
     let copy = format!("files: {{paths: [/run/credentials/oidc-issuer.service/{name}]}}");
     assert!(DROP_IN.contains(&copy), "{copy}");
+}
+
+#[test]
+fn systemd_finds_nothing_to_say_about_the_units() {
+    let Some(programs) = Programs::find(&["systemd-analyze"]) else {
+        return;
+    };
+    let folder = Folder::new();
+    let write = |path: &str, text: &str| {
+        let path = folder.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let units = "etc/systemd/system";
+    for (name, text) in [
+        ("oidc-issuer.service", SERVICE),
+        ("oidc-issuer.service.d/sa-pub.conf", DROP_IN),
+        ("oidc-issuer-keys.path", WATCH),
+        ("oidc-issuer-keys.service", RESTART),
+    ] {
+        write(&format!("{units}/{name}"), text);
+    }
+    // All that the units start or wait for: nothing of this machine is looked at.
+    for target in [
+        "basic",
+        "multi-user",
+        "network-online",
+        "paths",
+        "shutdown",
+        "sysinit",
+    ] {
+        write(
+            &format!("{units}/{target}.target"),
+            "[Unit]\nDescription=A target\n",
+        );
+    }
+    for program in [
+        "usr/local/bin/oidc-issuer",
+        "bin/kill",
+        "usr/bin/kill",
+        "usr/bin/systemctl",
+        "bin/systemctl",
+    ] {
+        let path = write(program, "");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let verify = || {
+        let output = programs
+            .command("systemd-analyze")
+            .arg(format!("--root={}", folder.path("").display()))
+            .args(["--man=no", "verify", "oidc-issuer.service"])
+            .args(["oidc-issuer-keys.path", "oidc-issuer-keys.service"])
+            .output()
+            .expect("systemd-analyze runs");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    assert_eq!(verify(), (true, String::new()));
+    // It does look: a misspelled setting is ignored by systemd, and only said.
+    let misspelled = SERVICE.replace("ProtectClock=", "ProtectClok=");
+    write(&format!("{units}/oidc-issuer.service"), &misspelled);
+    assert!(verify().1.contains("ProtectClok"), "{:?}", verify());
+}
+
+#[test]
+fn the_sample_for_systemd_names_the_credential_that_the_drop_in_loads() {
+    let sample = include_str!("../../../config/systemd-credential.yaml");
+    let path = format!("paths: [/run/credentials/oidc-issuer.service/{}]", credential().0);
+    assert!(sample.contains(&path), "{path}");
 }
 
 /// What systemd does with `LoadCredential=` at each start: a new copy that can only be read.

@@ -64,7 +64,9 @@ fn config_check_warns_of_an_issuer_url_that_verifiers_may_refuse() {
     let folder = Folder::new();
     let keys = folder.write("sa.pub", &key(0));
     for (issuer, warning) in [
-        ("https://a.example.com:443", ":443"),
+        ("https://a.example.com:443", "without the port of https, 443"),
+        ("https://a.example.com:0443", "as https://a.example.com ("),
+        ("https://a.example.com.", "ends in a dot"),
         ("https://A.example.com", "lower case"),
         ("https://192.0.2.1", "IP address"),
         ("https://oidc", "single label"),
@@ -75,4 +77,27 @@ fn config_check_warns_of_an_issuer_url_that_verifiers_may_refuse() {
     }
     let trial = run(&["config", "check"]);
     assert_eq!((trial.code, trial.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn config_check_warns_of_one_key_under_two_issuers_unless_they_share_its_source() {
+    let folder = Folder::new();
+    folder.write("one.pub", &key(0));
+    folder.write("two.pub", &key(0));
+    let check = |second: &str| {
+        let file = folder.write(
+            "config.yaml",
+            &format!(
+                "issuers:\n- {{issuer: 'https://a.example.com', sources: [files: {{paths: [one.pub]}}]}}\n\
+                 - {{issuer: 'https://b.example.com', sources: [files: {{paths: [{second}]}}]}}\n"
+            ),
+        );
+        let checked = run(&["config", "check", &file]);
+        assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+        checked.stderr
+    };
+    let warned = "https://b.example.com and https://a.example.com publish the same key, of different sources";
+    let of_two = check("two.pub");
+    assert!(of_two.contains(warned), "{of_two}");
+    assert_eq!(check("one.pub"), "");
 }
