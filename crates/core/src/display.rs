@@ -56,6 +56,16 @@ pub fn path(path: &Path) -> String {
     shown
 }
 
+/// A text as a label of a metric: hidden characters are escaped, and so is every backslash. Therefore two texts that
+/// differ never become one label, which would be two rows of one series.
+pub fn label(text: &str) -> Cow<'_, str> {
+    escaped(
+        text,
+        |c| c == '\\' || is_hidden(c),
+        |c, out| out.extend(c.escape_default()),
+    )
+}
+
 /// The same value with each of its texts as [`line()`] shows it.
 pub fn all_lines<T: Serialize + DeserializeOwned>(value: &T) -> serde_json::Result<T> {
     let mut value = serde_json::to_value(value)?;
@@ -150,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn a_label_escapes_the_backslash_of_a_text_that_looks_escaped() {
+        assert_eq!(label("a\u{202e}b"), r"a\u{202e}b");
+        assert_eq!(label(r"a\u{202e}b"), r"a\\u{202e}b");
+        assert_eq!(label("a\nb"), r"a\nb");
+        assert_eq!(label(r"a\nb"), r"a\\nb");
+        assert_eq!(label("sources[0].files"), "sources[0].files");
+    }
+
+    #[test]
     fn a_path_that_is_no_utf_8_is_shown_with_its_bytes() {
         let name = Path::new(OsStr::from_bytes(b"a\xff\x1b[2J\n/b"));
         assert_eq!(path(name), r"a\xff\u{1b}[2J\n/b");
@@ -162,6 +181,17 @@ mod tests {
             prop_assert!(!lines(&text).contains(is_hidden_in_lines));
             let shown = line(&text);
             prop_assert_eq!(line(&shown), shown.as_ref());
+        }
+
+        #[test]
+        fn two_texts_that_differ_are_two_labels_and_none_has_a_hidden_character(
+            a in "([nrtu{}0-9abcdef]|\\\\|\\PC|\u{202e}|\u{2028}|\u{1b}|\n){0,12}",
+            b in "([nrtu{}0-9abcdef]|\\\\|\\PC|\u{202e}|\u{2028}|\u{1b}|\n){0,12}",
+        ) {
+            prop_assert!(!label(&a).contains(is_hidden));
+            prop_assert_eq!(label(&a) == label(&b), a == b);
+            // A text and its own label differ wherever anything is escaped.
+            prop_assert_eq!(label(&label(&a)) == label(&a), label(&a) == a.as_str());
         }
 
         #[test]
