@@ -109,7 +109,7 @@ fn run(cli: Cli, taken: Option<anyhow::Result<(Runtime, signals::Signals)>>) -> 
 
 /// What clap says. It repeats arguments: of those that have to be escaped it is asked once more.
 fn refuse(error: &clap::Error, arguments: &[OsString]) {
-    let shown = arguments.iter().map(|argument| display::path(argument.as_ref()));
+    let shown = arguments.iter().map(display::path);
     let again = Cli::try_parse_from(shown).err();
     // Nobody reads it: nothing to do about it.
     let _ = match again {

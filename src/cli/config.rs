@@ -13,6 +13,7 @@ use super::{Failure, output};
 use crate::client::shown;
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
+use crate::display;
 use crate::edge::{EdgeError, Hosts, ListenerSettings, TlsSettings, check_certificate};
 use crate::fs::FileError;
 use crate::ring::{Confirmation, NewKeys};
@@ -85,7 +86,7 @@ fn check_certificates(settings: &Settings) -> Result<(), Failure> {
         .map(|control| (&control.cert, &control.key));
     for (cert, key) in of_listeners.chain(of_control) {
         match check_certificate(cert, key, now) {
-            Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", cert.display())),
+            Ok(Some(doubt)) => output::complain(format_args!("warning: {}: {doubt}", display::path(cert))),
             Ok(None) => {}
             Err(EdgeError::Unreadable {
                 path,
@@ -93,7 +94,7 @@ fn check_certificates(settings: &Settings) -> Result<(), Failure> {
             }) => {
                 output::complain(format_args!(
                     "warning: {} is not on this machine: serve would not start here",
-                    path.display()
+                    display::path(path)
                 ));
             }
             Err(error) => wrong.push(error.to_string()),
@@ -144,12 +145,12 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f, "metrics and health on {}", settings.admin)?;
         if let Some(control) = &settings.control {
-            let (address, ca) = (control.address, control.client_ca.display());
+            let (address, ca) = (control.address, display::path(&control.client_ca));
             writeln!(f, "commands on {address} for clients with a certificate of {ca}")?;
         }
         writeln!(f, "ledgers in {}", describe_store(&settings.store))?;
         if settings.keeps_state() {
-            writeln!(f, "state in {}", settings.state_dir.display())?;
+            writeln!(f, "state in {}", display::path(&settings.state_dir))?;
         }
         Ok(())
     }
@@ -183,8 +184,8 @@ pub(super) fn describe(source: &SourceSettings) -> String {
     match source {
         SourceSettings::ApiServer(api) => match (&api.kubeconfig, &api.server) {
             (Some(file), _) => match &api.context {
-                Some(context) => format!("the API server of context {context} in {}", file.display()),
-                None => format!("the API server of {}", file.display()),
+                Some(context) => format!("the API server of context {context} in {}", display::path(file)),
+                None => format!("the API server of {}", display::path(file)),
             },
             (None, Some(server)) => format!("the API server {}", shown(server)),
             (None, None) => "the API server of the cluster that this pod runs in".to_owned(),
@@ -199,13 +200,13 @@ pub(super) fn describe(source: &SourceSettings) -> String {
 
 /// A store in a few words.
 pub(super) fn describe_store(store: &StoreSettings) -> String {
-    let copy = |folder: &Path| format!("with a copy in {}", folder.display());
+    let copy = |folder: &Path| format!("with a copy in {}", display::path(folder));
     match store {
         StoreSettings::Memory => {
             "memory: a restart forgets the keys that have left, what was revoked and what was approved"
                 .to_owned()
         }
-        StoreSettings::File { folder } => format!("files in {}", folder.display()),
+        StoreSettings::File { folder } => format!("files in {}", display::path(folder)),
         StoreSettings::Kubernetes { shared, folder } => {
             let namespace = match &shared.namespace {
                 Some(namespace) => format!("namespace {namespace}"),
@@ -228,12 +229,12 @@ fn describe_listener(listener: &ListenerSettings) -> String {
     match &listener.tls {
         None => format!("{address} with plain HTTP"),
         Some(TlsSettings::Files { cert, .. }) => {
-            format!("{address} with HTTPS, certificate {}", cert.display())
+            format!("{address} with HTTPS, certificate {}", display::path(cert))
         }
         Some(TlsSettings::SelfSigned { folder, names }) => format!(
             "{address} with HTTPS, self-signed for {}, CA in {}",
             names.join(", "),
-            folder.join("ca.crt").display()
+            display::path(folder.join("ca.crt"))
         ),
     }
 }

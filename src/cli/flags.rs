@@ -9,6 +9,7 @@ use super::logging::LoggingArgs;
 use super::state;
 use crate::config::{self, Overlay, Problem, Problems, Said, Settings};
 
+use crate::display;
 /// Which configuration is meant. Each flag has a variable, named in brackets; the flag wins over the variable,
 /// the variable over the file.
 #[expect(clippy::doc_markdown, reason = "help is plain text")]
@@ -203,7 +204,7 @@ impl Asked {
         let said = self.overlay.listen.iter().chain(&self.overlay.state_dir);
         let flags: Vec<_> = said
             .filter(|said| said.by.starts_with("--"))
-            .map(|said| format!(" {} {}", said.by, shell_quoted(&said.value)))
+            .map(|said| format!(" {} {}", said.by, display::shell_word(&said.value)))
             .collect();
         flags.concat()
     }
@@ -211,7 +212,7 @@ impl Asked {
 
 /// Variables of the environment that seem to be meant for this program, and mean nothing to it.
 pub(super) fn odd_variables() -> Vec<String> {
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let names = std::env::vars_os().map(|(name, _)| display::path(name));
     let mut odd: Vec<_> = names.filter_map(|name| config::unknown_variable(&name)).collect();
     odd.sort();
     odd
@@ -234,16 +235,6 @@ pub(super) fn refuse_unreadable_variables() -> Result<(), Problems> {
     }
     list.sort_by(|a, b| a.place.cmp(&b.place));
     Err(Problems { file: None, list })
-}
-
-/// Quotes a word for a POSIX shell where it needs it.
-pub(super) fn shell_quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 fn said(by: &str, value: Option<String>) -> Option<Said> {

@@ -22,6 +22,7 @@ use super::{Failure, output};
 use crate::client::ApiServerSettings;
 use crate::clock::Clock;
 use crate::config;
+use crate::display;
 use crate::source::{Accepted, JwksSettings, SourceSettings};
 
 /// Show what a key file, a JWKS or an API server would publish, and what would be held back and why
@@ -149,7 +150,7 @@ fn subjects(args: &InspectArgs) -> Result<Vec<Subject>, Failure> {
         }
     }
     if let Some(file) = &args.kubeconfig {
-        let name = file.display().to_string();
+        let name = display::path(file);
         subjects.push(Subject::source(&name, api_server(Some(file.clone()))));
     }
     if !files.is_empty() {

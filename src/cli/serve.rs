@@ -23,6 +23,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Audit, Control, ControlState};
+use crate::display;
 use crate::edge::{Edge, EdgeError, Hosts, TlsSettings};
 use crate::issuer::{Issuers, KeyOwners, Reminders, Shared};
 use crate::metrics::{Metrics, VERSION};
@@ -294,7 +295,7 @@ fn open_socket(
             .map_err(|error| error.to_string()),
     };
     match opened {
-        Ok(path) => tracing::info!("commands are taken on {}", path.display()),
+        Ok(path) => tracing::info!("commands are taken on {}", display::path(path)),
         Err(error) => {
             tracing::warn!("there is no control socket, `oidc-issuer keys` cannot reach this: {error}");
         }
@@ -382,7 +383,7 @@ fn announce(
         tracing::warn!(
             "the certificate is self-signed: verifiers trust it only with {}; name another one with --tls-cert and \
              --tls-key",
-            ca.display()
+            display::path(ca)
         );
     }
     if let Ok(address) = admin.local_addr() {

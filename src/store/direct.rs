@@ -11,6 +11,7 @@ use super::opening::{Judged, judge, judge_stored};
 use super::shared::{Read, SaveError, Shared};
 use super::{Fault, Folder, LockError, StoreSettings};
 use crate::client::Connections;
+use crate::display;
 use crate::ring::{Ledger, MAX_DOCUMENT};
 
 /// Bound of one read or write of a shared store.
@@ -110,7 +111,7 @@ fn in_folder<T, E>(
         saved.map_err(|error| {
             AmendError::Store(format!(
                 "the ledger in {} cannot be written: {error}",
-                folder.display()
+                display::path(folder)
             ))
         })?;
     }
