@@ -89,12 +89,21 @@ fn run(cli: Cli, taken: Option<anyhow::Result<(Runtime, signals::Signals)>>) -> 
         }
     }
     flags::refuse_unreadable_variables()?;
+    let wanted = cli.logging.wanted();
     match cli.command {
         // With the configuration.
         Command::Serve(_) => {}
+        // The same; but what they do before may be logged. What is wrong is told with all else that is.
+        Command::Token(_) | Command::Config(_) => {
+            if let Ok(wanted) = &wanted {
+                logging::start_if_asked(wanted);
+            }
+        }
         // Where it does the work of the service itself.
-        Command::Keys(_) => drop(logging::asked_level(&cli.logging)?),
-        _ => logging::start_if_asked(&cli.logging)?,
+        Command::Keys(_) => drop(wanted?),
+        Command::Inspect(_) | Command::Health(_) | Command::Completions(_) => {
+            logging::start_if_asked(&wanted?);
+        }
     }
     match cli.command {
         Command::Serve(args) => serve::run(args, cli.logging, taken, odd),

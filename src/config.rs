@@ -349,6 +349,11 @@ fn issuer_rows(root: &Mapping<'_>) -> Option<IssuerRows> {
         .or(IssuerRows::default())
 }
 
+/// The form of the log by its name.
+pub(crate) fn log_format(text: &str) -> Result<LogFormat, String> {
+    schema::word(text, &LogFormat::ALL)
+}
+
 /// A level or directives, as `tracing_subscriber::EnvFilter` takes them.
 pub(crate) fn level(text: &str) -> Result<String, String> {
     let simple = text.chars().all(|c| c.is_ascii_alphabetic());

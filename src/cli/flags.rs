@@ -1,5 +1,6 @@
 //! The flags that `serve`, `token` and `config check` have in common: which configuration is meant.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -126,14 +127,16 @@ impl SettingsArgs {
 
     /// Joins the flags with the environment.
     pub(super) fn asked(self, logging: LoggingArgs) -> Asked {
-        let environment = |name: &str| std::env::var(name).ok();
+        let environment = |name: &str| std::env::var_os(name);
         self.asked_in(logging, &environment)
     }
 
-    fn asked_in(self, logging: LoggingArgs, environment: &dyn Fn(&str) -> Option<String>) -> Asked {
-        let by_env = environment(&format!("{}CONFIG", config::PREFIX)).filter(|file| !file.is_empty());
+    fn asked_in(self, logging: LoggingArgs, environment: &dyn Fn(&str) -> Option<OsString>) -> Asked {
+        // One of ours that is not UTF-8 was refused before.
+        let text = |name: &str| environment(name).and_then(|value| value.into_string().ok());
+        let by_env = text(&format!("{}CONFIG", config::PREFIX)).filter(|file| !file.is_empty());
         let file = self.config.clone().or(by_env.map(PathBuf::from));
-        let mut overlay = self.overlay(logging).over(Overlay::from_env(environment));
+        let mut overlay = self.overlay(logging).over(Overlay::from_env(text));
         overlay.embedded = file.is_none() && !overlay.names_issuer();
         Asked {
             file,
