@@ -2,8 +2,8 @@
 //!
 //! A terminal obeys control characters, and other characters are invisible or change the order of what stands around
 //! them (Unicode's `Default_Ignorable_Code_Point`, bidirectional controls, line separators). They are escaped where text
-//! leaves the process: in `cli`'s output and log, in the audit file, and in `/readyz`. Escaping what was escaped
-//! changes nothing.
+//! leaves the process: in `cli`'s output and log, in the audit file, in `/readyz` and in `/metrics`. Escaping what was escaped
+//! changes nothing, but for labels and words of a shell.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
