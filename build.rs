@@ -33,6 +33,9 @@ fn main() {
         println!("cargo::rerun-if-changed={path}");
     }
     for path in commit::witnesses(&folder) {
-        println!("cargo::rerun-if-changed={}", path.display());
+        // Cargo reads no path that is not UTF-8.
+        if let Some(path) = path.to_str() {
+            println!("cargo::rerun-if-changed={path}");
+        }
     }
 }

@@ -92,12 +92,21 @@ fn run(cli: Cli, taken: Option<anyhow::Result<(Runtime, signals::Signals)>>) -> 
         }
     }
     flags::refuse_unreadable_variables()?;
+    let wanted = cli.logging.wanted();
     match cli.command {
         // With the configuration.
         Command::Serve(_) => {}
+        // The same; but what they do before may be logged. What is wrong is told with all else that is.
+        Command::Token(_) | Command::Config(_) => {
+            if let Ok(wanted) = &wanted {
+                logging::start_if_asked(wanted);
+            }
+        }
         // Where it does the work of the service itself.
-        Command::Keys(_) => drop(logging::asked_level(&cli.logging)?),
-        _ => logging::start_if_asked(&cli.logging)?,
+        Command::Keys(_) => drop(wanted?),
+        Command::Inspect(_) | Command::Health(_) | Command::Completions(_) => {
+            logging::start_if_asked(&wanted?);
+        }
     }
     match cli.command {
         Command::Serve(args) => serve::run(args, cli.logging, taken, odd),
@@ -112,7 +121,7 @@ fn run(cli: Cli, taken: Option<anyhow::Result<(Runtime, signals::Signals)>>) -> 
 
 /// What clap says. It repeats arguments: of those that have to be escaped it is asked once more.
 fn refuse(error: &clap::Error, arguments: &[OsString]) {
-    let shown = arguments.iter().map(|argument| display::path(argument.as_ref()));
+    let shown = arguments.iter().map(display::path);
     let again = Cli::try_parse_from(shown).err();
     // Nobody reads it: nothing to do about it.
     let _ = match again {

@@ -33,6 +33,7 @@ use self::sources::Folders;
 pub(crate) use self::tree::MAX_BYTES;
 use self::tree::{Node, Value};
 use crate::control::ControlSettings;
+use crate::display;
 use crate::edge::{Limits, ListenerSettings, TlsSettings};
 use crate::fs::{self, FileError};
 use crate::issuer::{IssuerSettings, ReadLimits};
@@ -184,7 +185,7 @@ pub fn load(file: Option<&Path>, overlay: &Overlay, state_dir: &Path) -> Result<
     let Some(file) = file else {
         return read(None, empty(), Path::new(""), overlay, state_dir);
     };
-    let name = file.display().to_string();
+    let name = display::path(file);
     let bytes = read_bytes(file).map_err(|message| Problems::of_file(&name, None, message))?;
     let tree = tree::parse(&bytes).map_err(|error| Problems::of_file(&name, error.line, error.message))?;
     // They may be large, and so may what is made of the tree.
@@ -361,6 +362,11 @@ fn issuer_rows(root: &Mapping<'_>) -> Option<IssuerRows> {
     mapping
         .read("issuers", |field| field.word(&words))
         .or(IssuerRows::default())
+}
+
+/// The form of the log by its name.
+pub(crate) fn log_format(text: &str) -> Result<LogFormat, String> {
+    schema::word(text, &LogFormat::ALL)
 }
 
 /// A level or directives, as `tracing_subscriber::EnvFilter` takes them.

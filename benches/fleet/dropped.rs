@@ -23,8 +23,9 @@ const WARM_UP: usize = 1_000;
 /// `dropped KEYS FOLDER COUNT SECONDS`: adds and drops so many issuers, or as many as it manages in that time; prints
 /// how many, and the KiB that each left.
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args()
+    let arguments: Vec<String> = std::env::args_os()
         .skip(1)
+        .filter_map(|argument| argument.into_string().ok())
         .filter(|argument| !argument.starts_with("--"))
         .collect();
     let [keys, folder, count, seconds] = &arguments[..] else {

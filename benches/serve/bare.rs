@@ -63,8 +63,9 @@ fn answer(documents: &Documents, request: &Request<Incoming>) -> Response<Full<B
 
 /// `bare HTTP-ADDRESS HTTPS-ADDRESS CERT KEY DISCOVERY JWKS`
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args()
+    let arguments: Vec<String> = std::env::args_os()
         .skip(1)
+        .filter_map(|argument| argument.into_string().ok())
         .filter(|argument| !argument.starts_with("--"))
         .collect();
     let [http, https, cert, key, discovery, jwks] = &arguments[..] else {

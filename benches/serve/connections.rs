@@ -16,8 +16,9 @@ use rustls_pki_types::{CertificateDer, ServerName};
 
 /// `connections ADDRESS CA SECONDS THREADS`: prints how many requests were answered.
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args()
+    let arguments: Vec<String> = std::env::args_os()
         .skip(1)
+        .filter_map(|argument| argument.into_string().ok())
         .filter(|argument| !argument.starts_with("--"))
         .collect();
     let [address, ca, seconds, threads] = &arguments[..] else {

@@ -13,6 +13,7 @@ use super::{Failure, output, preflight};
 use crate::client::shown;
 use crate::clock::Clock;
 use crate::config::{Settings, show_duration};
+use crate::display;
 use crate::edge::{Hosts, ListenerSettings, TlsSettings};
 use crate::ring::{Confirmation, NewKeys};
 use crate::source::SourceSettings;
@@ -111,12 +112,12 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f, "metrics and health on {}", settings.admin)?;
         if let Some(control) = &settings.control {
-            let (address, ca) = (control.address, control.client_ca.display());
+            let (address, ca) = (control.address, display::path(&control.client_ca));
             writeln!(f, "commands on {address} for clients with a certificate of {ca}")?;
         }
         writeln!(f, "ledgers in {}", describe_store(&settings.store))?;
         if settings.keeps_state() {
-            writeln!(f, "state in {}", settings.state_dir.display())?;
+            writeln!(f, "state in {}", display::path(&settings.state_dir))?;
         }
         Ok(())
     }
@@ -150,8 +151,8 @@ pub(super) fn describe(source: &SourceSettings) -> String {
     match source {
         SourceSettings::ApiServer(api) => match (&api.kubeconfig, &api.server) {
             (Some(file), _) => match &api.context {
-                Some(context) => format!("the API server of context {context} in {}", file.display()),
-                None => format!("the API server of {}", file.display()),
+                Some(context) => format!("the API server of context {context} in {}", display::path(file)),
+                None => format!("the API server of {}", display::path(file)),
             },
             (None, Some(server)) => format!("the API server {}", shown(server)),
             (None, None) => "the API server of the cluster that this pod runs in".to_owned(),
@@ -166,13 +167,13 @@ pub(super) fn describe(source: &SourceSettings) -> String {
 
 /// A store in a few words.
 pub(super) fn describe_store(store: &StoreSettings) -> String {
-    let copy = |folder: &Path| format!("with a copy in {}", folder.display());
+    let copy = |folder: &Path| format!("with a copy in {}", display::path(folder));
     match store {
         StoreSettings::Memory => {
             "memory: a restart forgets the keys that have left, what was revoked and what was approved"
                 .to_owned()
         }
-        StoreSettings::File { folder } => format!("files in {}", folder.display()),
+        StoreSettings::File { folder } => format!("files in {}", display::path(folder)),
         StoreSettings::Kubernetes { shared, folder } => {
             let namespace = match &shared.namespace {
                 Some(namespace) => format!("namespace {namespace}"),
@@ -195,12 +196,12 @@ fn describe_listener(listener: &ListenerSettings) -> String {
     match &listener.tls {
         None => format!("{address} with plain HTTP"),
         Some(TlsSettings::Files { cert, .. }) => {
-            format!("{address} with HTTPS, certificate {}", cert.display())
+            format!("{address} with HTTPS, certificate {}", display::path(cert))
         }
         Some(TlsSettings::SelfSigned { folder, names }) => format!(
             "{address} with HTTPS, self-signed for {}, CA in {}",
             names.join(", "),
-            folder.join("ca.crt").display()
+            display::path(folder.join("ca.crt"))
         ),
     }
 }

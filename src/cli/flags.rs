@@ -1,5 +1,6 @@
 //! The flags that `serve`, `token` and `config check` have in common: which configuration is meant.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use super::logging::LoggingArgs;
 use super::state;
 use crate::config::{self, Overlay, Problem, Problems, Said, Settings};
 
+use crate::display;
 /// Which configuration is meant. Each flag has a variable, named in brackets; the flag wins over the variable,
 /// the variable over the file.
 #[expect(clippy::doc_markdown, reason = "help is plain text")]
@@ -125,14 +127,16 @@ impl SettingsArgs {
 
     /// Joins the flags with the environment.
     pub(super) fn asked(self, logging: LoggingArgs) -> Asked {
-        let environment = |name: &str| std::env::var(name).ok();
+        let environment = |name: &str| std::env::var_os(name);
         self.asked_in(logging, &environment)
     }
 
-    fn asked_in(self, logging: LoggingArgs, environment: &dyn Fn(&str) -> Option<String>) -> Asked {
-        let by_env = environment(&format!("{}CONFIG", config::PREFIX)).filter(|file| !file.is_empty());
+    fn asked_in(self, logging: LoggingArgs, environment: &dyn Fn(&str) -> Option<OsString>) -> Asked {
+        // One of ours that is not UTF-8 was refused before.
+        let text = |name: &str| environment(name).and_then(|value| value.into_string().ok());
+        let by_env = text(&format!("{}CONFIG", config::PREFIX)).filter(|file| !file.is_empty());
         let file = self.config.clone().or(by_env.map(PathBuf::from));
-        let mut overlay = self.overlay(logging).over(Overlay::from_env(environment));
+        let mut overlay = self.overlay(logging).over(Overlay::from_env(text));
         overlay.embedded = file.is_none() && !overlay.names_issuer();
         Asked {
             file,
@@ -225,7 +229,7 @@ impl Asked {
         let said = self.overlay.listen.iter().chain(&self.overlay.state_dir);
         let flags: Vec<_> = said
             .filter(|said| said.by.starts_with("--"))
-            .map(|said| format!(" {} {}", said.by, shell_quoted(&said.value)))
+            .map(|said| format!(" {} {}", said.by, display::shell_word(&said.value)))
             .collect();
         flags.concat()
     }
@@ -233,7 +237,7 @@ impl Asked {
 
 /// Variables of the environment that seem to be meant for this program, and mean nothing to it.
 pub(super) fn odd_variables() -> Vec<String> {
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let names = std::env::vars_os().map(|(name, _)| display::path(name));
     let mut odd: Vec<_> = names.filter_map(|name| config::unknown_variable(&name)).collect();
     odd.sort();
     odd
@@ -256,16 +260,6 @@ pub(super) fn refuse_unreadable_variables() -> Result<(), Problems> {
     }
     list.sort_by(|a, b| a.place.cmp(&b.place));
     Err(Problems { file: None, list })
-}
-
-/// Quotes a word for a POSIX shell where it needs it.
-pub(super) fn shell_quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 fn said(by: &str, value: Option<String>) -> Option<Said> {

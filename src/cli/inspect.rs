@@ -22,11 +22,12 @@ use super::{Failure, output};
 use crate::client::ApiServerSettings;
 use crate::clock::Clock;
 use crate::config;
+use crate::display;
 use crate::source::{Accepted, JwksSettings, SourceSettings};
 
 /// Show what a key file, a JWKS or an API server would publish, and what would be held back and why
 ///
-/// Exit code 0 if at least one key would be published and no verifier would refuse the token; 1 otherwise, and where
+/// Exit code 0 if at least one key would be published (what could not be read is told on standard error) and no verifier would refuse the token; 1 otherwise, and where
 /// `serve` would refuse a source because it names another issuer.
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
@@ -106,6 +107,9 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
         Output::Json => output::say_json(&findings.to_json()),
     };
     said.map_err(Failure::failed)?;
+    for what in findings.not_read() {
+        output::complain(format_args!("warning: not read: {what}"));
+    }
     let refused = findings.token.as_ref().is_some_and(Token::is_refused);
     let fails = findings.keys.is_empty() || findings.other_issuer || refused;
     Ok(ExitCode::from(u8::from(fails)))
@@ -149,7 +153,7 @@ fn subjects(args: &InspectArgs) -> Result<Vec<Subject>, Failure> {
         }
     }
     if let Some(file) = &args.kubeconfig {
-        let name = file.display().to_string();
+        let name = display::path(file);
         subjects.push(Subject::source(&name, api_server(Some(file.clone()))));
     }
     if !files.is_empty() {

@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use self::queue::{Queue, Rank};
 use super::{Failure, output};
-use crate::config::{self, LogFormat, Logging};
+use crate::config::{self, LogFormat, Logging, Overlay, Said};
 use crate::metrics::Metrics;
 
 #[expect(clippy::doc_markdown, reason = "help is plain text")]
@@ -117,20 +117,57 @@ pub(super) fn start(logging: &Logging) -> Level {
 }
 
 /// For commands that log only where they are told to.
-pub(super) fn start_if_asked(asked: &LoggingArgs) -> Result<(), Failure> {
-    if let Some(level) = asked_level(asked)? {
-        start(&Logging {
-            level,
-            format: LogFormat::Auto,
-        });
+pub(super) fn start_if_asked(asked: &Wanted) {
+    if let Some(level) = asked.level.clone() {
+        let format = asked.format;
+        start(&Logging { level, format });
     }
-    Ok(())
 }
 
-/// The level that the flag names.
-pub(super) fn asked_level(asked: &LoggingArgs) -> Result<Option<String>, Failure> {
-    let level = asked.log_level.as_deref().map(config::level).transpose();
-    level.map_err(|message| Failure::usage(anyhow!("--log-level: {message}")))
+/// What the flags and the variables say, where no configuration is read that would say it.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) level: Option<String>,
+    pub(super) format: LogFormat,
+}
+
+impl LoggingArgs {
+    /// The flag, else the variable; each is judged, whether this command logs or not.
+    pub(super) fn wanted(&self) -> Result<Wanted, Failure> {
+        self.wanted_in(&|name| std::env::var(name).ok())
+    }
+
+    fn wanted_in(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Wanted, Failure> {
+        let Overlay {
+            log_level,
+            log_format,
+            ..
+        } = Overlay::from_env(environment);
+        Ok(Wanted {
+            level: judged("--log-level", self.log_level.as_deref(), log_level, config::level)?,
+            format: judged(
+                "--log-format",
+                self.log_format.as_deref(),
+                log_format,
+                config::log_format,
+            )?
+            .unwrap_or_default(),
+        })
+    }
+}
+
+fn judged<T>(
+    flag: &str,
+    by_flag: Option<&str>,
+    by_variable: Option<Said>,
+    judge: fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Failure> {
+    let by_flag = by_flag.map(|value| (flag.to_owned(), value.to_owned()));
+    let said = by_flag.or_else(|| by_variable.map(|said| (said.by, said.value)));
+    let judged = said.map(|(by, value)| judge(value.trim()).map_err(|message| format!("{by}: {message}")));
+    judged
+        .transpose()
+        .map_err(|message| Failure::usage(anyhow!(message)))
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {

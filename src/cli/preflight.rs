@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::flags::Asked;
 use crate::config::{Problem, Problems, Settings};
+use crate::display;
 use crate::edge::{EdgeError, TlsSettings, check_certificate};
 use crate::fs::{self, FileError};
 use crate::issuer::shared_keys;
@@ -60,7 +61,7 @@ impl Listening {
     ) {
         match checked {
             Ok(doubt) => {
-                let doubt = doubt.map(|doubt| format!("{}: {doubt}", cert.display()));
+                let doubt = doubt.map(|doubt| format!("{}: {doubt}", display::path(cert)));
                 self.doubts.extend(doubt);
             }
             Err(errors) => {
@@ -102,7 +103,7 @@ pub(super) fn problems(asked: &Asked, list: Vec<Problem>) -> Result<(), Problems
     if list.is_empty() {
         return Ok(());
     }
-    let file = asked.file.as_deref().map(|file| file.display().to_string());
+    let file = asked.file.as_deref().map(|file| display::path(file));
     Err(Problems { file, list })
 }
 
@@ -148,13 +149,13 @@ fn cannot_append(file: &Path) -> Option<String> {
         _ => Path::new("."),
     };
     if file.is_dir() {
-        return Some(format!("{} is a folder: name a file in it", file.display()));
+        return Some(format!("{} is a folder: name a file in it", display::path(file)));
     }
     (!folder.is_dir()).then(|| {
         format!(
             "{} cannot be written: there is no folder {}; make it, owned by the user of the service",
-            file.display(),
-            folder.display()
+            display::path(file),
+            display::path(folder)
         )
     })
 }

@@ -183,7 +183,7 @@ fn watch_folder(file: &Path, told: mpsc::Sender<()>) -> Option<notify::Recommend
         Err(error) => {
             tracing::warn!(
                 "changes in {} cannot be watched ({error}): looking every {} s",
-                folder.display(),
+                display::path(folder),
                 POLL.as_secs()
             );
             None

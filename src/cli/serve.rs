@@ -24,6 +24,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Audit, Control, ControlState};
+use crate::display;
 use crate::edge::{Edge, EdgeError, Hosts, TlsSettings};
 use crate::issuer::{Issuers, KeyOwners, Reminders, Rounds, Shared};
 use crate::metrics::{Metrics, VERSION};
@@ -186,11 +187,7 @@ impl Start {
         } = self;
         // Before the file is read: a change in between is then a change.
         let watch = Watch::new(asked.file.clone());
-        let mut settings = asked.load().inspect_err(|_| {
-            for warning in &odd {
-                output::complain(format_args!("warning: {warning}"));
-            }
-        })?;
+        let mut settings = asked.load().inspect_err(|_| complain(&odd))?;
         Listening::judge(&asked, &settings, clock.now()).refused(&asked)?;
         reload::show(&metrics, &settings);
         let level = logging::start(&settings.logging);
@@ -285,6 +282,12 @@ impl Start {
     }
 }
 
+fn complain(warnings: &[String]) {
+    for warning in warnings {
+        output::complain(format_args!("warning: {warning}"));
+    }
+}
+
 /// Whoever publishes keys without taking commands is better than nobody.
 fn open_socket(
     control: &mut Control,
@@ -298,7 +301,7 @@ fn open_socket(
             .map_err(|error| error.to_string()),
     };
     match opened {
-        Ok(path) => tracing::info!("commands are taken on {}", path.display()),
+        Ok(path) => tracing::info!("commands are taken on {}", display::path(path)),
         Err(error) => {
             tracing::warn!("there is no control socket, `oidc-issuer keys` cannot reach this: {error}");
         }
@@ -386,7 +389,7 @@ fn announce(
         tracing::warn!(
             "the certificate is self-signed: verifiers trust it only with {}; name another one with --tls-cert and \
              --tls-key",
-            ca.display()
+            display::path(ca)
         );
     }
     if let Ok(address) = admin.local_addr() {

@@ -1,5 +1,7 @@
 //! The state folder: where it is, and that one process alone has it.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +10,7 @@ use crate::store::{FolderLock, LockError};
 
 /// `$STATE_DIRECTORY` (systemd), else `$XDG_STATE_HOME/oidc-issuer`, else `~/.local/state/oidc-issuer`;
 /// without a home `/var/lib/oidc-issuer`.
-pub(super) fn folder(environment: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+pub(super) fn folder(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     let absolute = |name| {
         environment(name)
             .map(PathBuf::from)
@@ -16,12 +18,17 @@ pub(super) fn folder(environment: &dyn Fn(&str) -> Option<String>) -> PathBuf {
     };
     // systemd separates several with colons.
     let systemd = environment("STATE_DIRECTORY")
-        .and_then(|folders| folders.split(':').next().map(PathBuf::from))
+        .and_then(|folders| first(&folders))
         .filter(|path| path.is_absolute());
     systemd
         .or_else(|| absolute("XDG_STATE_HOME").map(|home| home.join("oidc-issuer")))
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state/oidc-issuer")))
         .unwrap_or_else(|| PathBuf::from("/var/lib/oidc-issuer"))
+}
+
+fn first(folders: &OsStr) -> Option<PathBuf> {
+    let first = folders.as_bytes().split(|byte| *byte == b':').next()?;
+    Some(PathBuf::from(OsStr::from_bytes(first)))
 }
 
 /// Why the state folder cannot be had.
@@ -52,7 +59,7 @@ mod tests {
     fn folder_with(variables: &[(&str, &str)]) -> PathBuf {
         folder(&|name| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, value)| (*value).to_owned())
+            found.map(|(_, value)| OsString::from(value))
         })
     }
 
@@ -74,6 +81,19 @@ mod tests {
             folder_with(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]),
             Path::new("/h/.local/state/oidc-issuer")
         );
+    }
+
+    #[test]
+    fn a_state_folder_whose_name_is_not_utf_8_is_taken_as_it_is() {
+        let bytes = |text: &[u8]| OsStr::from_bytes(text).to_owned();
+        for (variable, value, folder) in [
+            ("STATE_DIRECTORY", &b"/s/\xff:/t"[..], &b"/s/\xff"[..]),
+            ("XDG_STATE_HOME", b"/x/\xff", b"/x/\xff/oidc-issuer"),
+            ("HOME", b"/h/\xff", b"/h/\xff/.local/state/oidc-issuer"),
+        ] {
+            let found = super::folder(&|name| (name == variable).then(|| bytes(value)));
+            assert_eq!(found, Path::new(&bytes(folder)));
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::flags::{Asked, shell_quoted};
+use super::flags::Asked;
 use crate::config::Settings;
+use crate::display;
 use crate::edge::TlsSettings;
 
 /// The three commands to try next; `addresses` are those that are listened on.
@@ -20,7 +21,7 @@ pub(super) fn text(asked: &Asked, settings: &Settings, addresses: &[SocketAddr])
             Some((folder.join("ca.crt"), address.port()))
         });
     let (ca, port) = tls?;
-    let curl = format!("curl --cacert {}", shell_quoted(&ca.display().to_string()));
+    let curl = format!("curl --cacert {}", display::shell_word(&ca));
     // The port was chosen by the system: the issuer does not name it.
     let curl = match issuer.port() {
         named if named == port => curl,
@@ -40,6 +41,7 @@ pub(super) fn text(asked: &Asked, settings: &Settings, addresses: &[SocketAddr])
 
 /// This program as it was called, so that the command works where it is not in the path.
 fn program() -> String {
-    let called = std::env::args().next().filter(|called| called.contains('/'));
-    called.map_or_else(|| "oidc-issuer".to_owned(), |called| shell_quoted(&called))
+    let called = std::env::args_os().next();
+    let called = called.filter(|called| called.as_encoded_bytes().contains(&b'/'));
+    called.map_or_else(|| "oidc-issuer".to_owned(), display::shell_word)
 }

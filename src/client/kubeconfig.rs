@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::access::{Access, parse_server, relative_to, roots};
 use super::fetch::{Identity, IdentityFault, Proxy, Roots};
 use super::{ApiServerSettings, Cause, exec, local};
+use crate::display;
 
 const WHAT: &str = "kubeconfig";
 
@@ -182,7 +183,8 @@ fn user_of(
     access.exec = access
         .exec
         .take()
-        .map(|exec| exec::with_cluster(exec, &absolute(path, cluster)));
+        .map(|exec| Ok(exec::with_cluster(exec, &absolute(path, cluster)?)))
+        .transpose()?;
     impersonate(access, user)
 }
 
@@ -198,13 +200,24 @@ fn certificate_authority(path: &Path, cluster: &Cluster) -> Result<Option<Roots>
         .transpose()
 }
 
-fn absolute(path: &Path, cluster: &Cluster) -> Cluster {
+fn absolute(path: &Path, cluster: &Cluster) -> Result<Cluster, Cause> {
     let file = cluster.certificate_authority.as_deref();
-    let certificate_authority = file.map(|file| relative_to(path, file).display().to_string());
-    Cluster {
-        certificate_authority,
+    Ok(Cluster {
+        certificate_authority: file.map(|file| text_relative_to(path, file)).transpose()?,
         ..cluster.clone()
-    }
+    })
+}
+
+/// A path that a plugin is told, or that is run as one: these are texts.
+fn text_relative_to(path: &Path, file: &str) -> Result<String, Cause> {
+    let joined = relative_to(path, file).into_os_string();
+    joined.into_string().map_err(|joined| Cause::Settings {
+        reason: format!(
+            "the path {} is not UTF-8, and is needed for a plugin",
+            display::path(joined)
+        ),
+        remedy: "Move the kubeconfig to a folder whose name is UTF-8.".into(),
+    })
 }
 
 /// What is sent in headers, or who gives it.
@@ -254,7 +267,7 @@ fn bearer(
         if !settings.allow_exec {
             return Err(refused(exec));
         }
-        access.exec = Some(resolved(path, exec));
+        access.exec = Some(resolved(path, exec)?);
     }
     Ok(())
 }
@@ -273,12 +286,12 @@ fn refused(exec: &ExecConfig) -> Cause {
 
 /// Only a command with a slash in it is a path; others are looked up in `PATH` (client-go
 /// `GetAuthInfoFileReferences`).
-fn resolved(path: &Path, exec: &ExecConfig) -> ExecConfig {
+fn resolved(path: &Path, exec: &ExecConfig) -> Result<ExecConfig, Cause> {
     let mut exec = exec.clone();
     if let Some(command) = exec.command.as_mut().filter(|command| command.contains('/')) {
-        *command = relative_to(path, command).display().to_string();
+        *command = text_relative_to(path, command)?;
     }
-    exec
+    Ok(exec)
 }
 
 fn client_certificate(path: &Path, user: &AuthInfo) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Cause, Phase};
+use crate::display;
 use crate::fs::{self, Ended, panic_message};
 
 /// A file that a request needs, named by its setting.
@@ -21,7 +22,7 @@ pub(super) fn read_setting(
 pub(super) fn unusable(what: &'static str, path: &Path, reason: String) -> Cause {
     Cause::File {
         what,
-        path: path.display().to_string(),
+        path: display::path(path),
         reason,
     }
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::access::{Access, parse_server, roots};
 use super::fetch::{Proxy, Roots};
 use super::{ApiServerSettings, Cause, kubeconfig, local};
+use crate::display;
 
 /// Where a pod finds the credentials of its service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -106,7 +107,7 @@ fn pod_token() -> Result<Zeroizing<String>, Cause> {
     let path = Path::new(SERVICE_ACCOUNT).join("token");
     if !path.exists() {
         return Err(Cause::Settings {
-            reason: format!("the pod has no service account token ({})", path.display()),
+            reason: format!("the pod has no service account token ({})", display::path(path)),
             remedy:
                 "Set automountServiceAccountToken: true, or mount a projected token and name it as tokenFile."
                     .into(),
@@ -123,7 +124,7 @@ pub(super) fn described(settings: &ApiServerSettings) -> String {
         server,
         ..
     } = settings;
-    let path = kubeconfig.as_deref().map(Path::display);
+    let path = kubeconfig.as_deref().map(display::path);
     match (path, context, server) {
         (Some(path), Some(context), _) => format!("kubeconfig {path}, context {context}"),
         (Some(path), None, _) => format!("kubeconfig {path}"),

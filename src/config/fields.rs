@@ -130,16 +130,7 @@ impl<'a> Field<'a> {
 
     /// One of several words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Setting<T> {
-        self.text_map(|text| {
-            if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-                return Ok(*value);
-            }
-            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            Err(match schema::nearest(text, known.iter().copied()) {
-                Some(word) => format!("`{text}` is unknown; did you mean `{word}`?"),
-                None => format!("`{text}` is unknown: {}", schema::choices(&known)),
-            })
-        })
+        self.text_map(|text| schema::word(text, words))
     }
 
     /// Text with a meaning of its own.

@@ -179,6 +179,18 @@ pub(super) static TABLES: &[&Table] = &[
     &LIMITS_READS,
 ];
 
+/// What one of several words stands for.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    Err(match nearest(text, known.iter().copied()) {
+        Some(word) => format!("`{text}` is unknown; did you mean `{word}`?"),
+        None => format!("`{text}` is unknown: {}", choices(&known)),
+    })
+}
+
 /// The nearest of `known` to what was written: other case or separators, or a slip of the fingers.
 pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| -> String {

@@ -35,13 +35,13 @@ const MAX_PATH: usize = 107;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Something else has the name.
-    #[error("{} is there already, and is no socket: move it away", path.display())]
+    #[error("{} is there already, and is no socket: move it away", display::path(path))]
     Taken {
         /// It.
         path: PathBuf,
     },
     /// Another process listens there.
-    #[error("{} is the socket of another process: end that", path.display())]
+    #[error("{} is the socket of another process: end that", display::path(path))]
     InUse {
         /// It.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum SocketError {
     #[error("the state folder {0}")]
     Locked(#[from] LockError),
     /// The system refuses.
-    #[error("{} cannot be {verb}: {error}", path.display())]
+    #[error("{} cannot be {verb}: {error}", display::path(path))]
     Refused {
         /// The socket or its folder.
         path: PathBuf,

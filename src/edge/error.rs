@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::display;
 use crate::fs::FileError;
 
 /// What is wrong with a listener, for the person who configured it: names the file, the cause and what to do.
@@ -29,7 +30,7 @@ pub enum EdgeError {
         error: io::Error,
     },
     /// A certificate or key file cannot be read.
-    #[error("cannot read {}: {error}{}", path.display(), unreadable(.error))]
+    #[error("cannot read {}: {error}{}", display::path(path), unreadable(.error))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -39,7 +40,7 @@ pub enum EdgeError {
     /// A certificate file without a certificate, or with a broken one.
     #[error(
         "{} {problem}; it must hold PEM blocks \"CERTIFICATE\", the server's own first, then the intermediates",
-        path.display()
+        display::path(path)
     )]
     BadCertificate {
         /// The file.
@@ -50,7 +51,7 @@ pub enum EdgeError {
     /// A key file without a usable private key.
     #[error(
         "{} {problem}; it must hold one unencrypted private key as PEM: PKCS#8, PKCS#1 (RSA) or SEC1 (EC)",
-        path.display()
+        display::path(path)
     )]
     BadKey {
         /// The file.
@@ -62,7 +63,8 @@ pub enum EdgeError {
     #[error(
         "the key in {} does not match the certificate in {}: its public key is another one; \
          give the key that the certificate was made for, or if they are being replaced, replace both",
-        key.display(), cert.display()
+        display::path(key),
+        display::path(cert)
     )]
     Mismatch {
         /// The certificate file.
@@ -71,7 +73,7 @@ pub enum EdgeError {
         key: PathBuf,
     },
     /// The certificate has ended.
-    #[error("the certificate in {} expired at {at}: renew it", path.display())]
+    #[error("the certificate in {} expired at {at}: renew it", display::path(path))]
     Expired {
         /// The certificate file.
         path: PathBuf,
@@ -79,7 +81,10 @@ pub enum EdgeError {
         at: Timestamp,
     },
     /// The certificate is not valid yet.
-    #[error("the certificate in {} is valid only from {at}: check the clock of this machine", path.display())]
+    #[error(
+        "the certificate in {} is valid only from {at}: check the clock of this machine",
+        display::path(path)
+    )]
     NotYetValid {
         /// The certificate file.
         path: PathBuf,
@@ -87,7 +92,10 @@ pub enum EdgeError {
         at: Timestamp,
     },
     /// The self-signed certificate cannot be made or kept.
-    #[error("cannot keep a self-signed certificate in {}: {problem}", folder.display())]
+    #[error(
+        "cannot keep a self-signed certificate in {}: {problem}",
+        display::path(folder)
+    )]
     SelfSigned {
         /// `<state>/tls`.
         folder: PathBuf,

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::register::{counter_vec, gauge_vec, histogram_vec, seconds, timestamp_vec};
+use crate::display;
 
 /// From 10 µs, where a prepared response is expected, to 1 s, where verifiers begin to give up (Nimbus: 0.5 s).
 const BUCKETS: [f64; 14] = [
@@ -212,6 +213,7 @@ impl EdgeMetrics {
     /// What one listener counts into, named by its configured address.
     pub fn listener(&self, address: &str) -> ListenerMetrics {
         let families = &self.families;
+        let address = &*display::label(address);
         ListenerMetrics {
             accepted: families.accepted.with_label_values(&[address]),
             open: families.open.with_label_values(&[address]),

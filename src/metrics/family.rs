@@ -2,6 +2,8 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::display;
+
 /// A metric whose rows are being collected.
 pub(super) struct Family {
     name: &'static str,
@@ -28,12 +30,13 @@ impl Family {
         }
     }
 
-    /// Adds a row. The encoder escapes the values of its labels.
+    /// Adds a row. Values of labels are shown as [`display::label`] says; what the format itself needs escaped is left to
+    /// the encoder.
     pub(super) fn row(&mut self, labels: &[(&str, &str)], value: f64) {
         let labels = labels.iter().map(|(name, value)| {
             let mut pair = LabelPair::default();
             pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
+            pair.set_value(display::label(value).into_owned());
             pair
         });
         let mut row = Metric::from_label(labels.collect());

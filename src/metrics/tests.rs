@@ -509,8 +509,46 @@ fn a_kid_from_outside_cannot_write_rows_of_its_own() {
     assert_eq!(rows(&text, "oidc_issuer_published").len(), 1);
     let info = rows(&text, "oidc_issuer_key_info");
     assert!(
-        info[0].contains(r#"kid="a\"} 1\noidc_issuer_published{issuer=\"x\"} 0\\ é",alg"#),
+        info[0].contains(r#"kid="a\"} 1\\noidc_issuer_published{issuer=\"x\"} 0\\\\ é",alg"#),
         "{info:?}"
+    );
+}
+
+#[test]
+fn labels_have_no_hidden_characters_and_kids_that_differ_are_series_of_their_own() {
+    let metrics = Metrics::new(at(0));
+    let kids = [
+        "a\u{202e}b",
+        r"a\u{202e}b",
+        r"a\\u{202e}b",
+        "a\u{200b}",
+        "a\u{2028}",
+        "a\u{1b}[2J",
+        "a",
+    ];
+    let keys = kids.iter().zip(1..).map(|(kid, n)| listed(key(kid, n)));
+    let keys = key_set(keys.collect::<Vec<_>>());
+    let issuer = metrics.issuer("https://a.example/\u{2066}x");
+    issuer.read(&source("sources[0].\u{feff}files"), Ok(()), at(1));
+    publish(&issuer, &keys, 1);
+    drop(metrics.listener("[::]:8443\u{200f}").accepted());
+
+    let text = metrics.render().unwrap();
+    let hidden = text.lines().find(|line| line.contains(crate::display::is_hidden));
+    assert_eq!(hidden, None);
+    for name in [
+        "oidc_issuer_key_info",
+        "oidc_issuer_key_first_seen_timestamp_seconds",
+    ] {
+        let series: BTreeSet<_> = rows(&text, name)
+            .iter()
+            .map(|row| row.rsplit_once(' ').unwrap().0)
+            .collect();
+        assert_eq!(series.len(), kids.len(), "{series:?}");
+    }
+    assert!(
+        text.contains(r#"kid="a\\u{202e}b""#) && text.contains(r#"kid="a\\\\u{202e}b""#),
+        "{text}"
     );
 }
 

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::{Asked, EmbeddedSettings, ReadError};
 use crate::client::{Blocking, Cause, Phase};
+use crate::display;
 use crate::fs::{self, FileError};
 use crate::key::{PublicKey, parse_file};
 use crate::pem;
@@ -43,14 +44,14 @@ pub enum EmbeddedError {
     /// There is none yet.
     #[error(
         "there is no embedded key in {}: start `oidc-issuer serve` once, with the same state folder, to make one",
-        folder.display()
+        display::path(folder)
     )]
     Missing {
         /// The folder looked in.
         folder: PathBuf,
     },
     /// The file cannot be read or written.
-    #[error("the embedded key {} cannot be {verb}: {reason}", path.display())]
+    #[error("the embedded key {} cannot be {verb}: {reason}", display::path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -62,7 +63,7 @@ pub enum EmbeddedError {
     /// The file is not a key that this program made.
     #[error(
         "{} is not an RSA key as this program makes it ({reason}): move it away, and a new one is made at the next start",
-        path.display()
+        display::path(path)
     )]
     NotAKey {
         /// The file.
@@ -205,7 +206,7 @@ fn generate() -> Result<Zeroizing<Vec<u8>>, EmbeddedError> {
 async fn make(folder: PathBuf) -> Result<Result<PublicKey, EmbeddedError>, Cause> {
     tracing::info!(
         "making a signing key in {}: a slow machine takes some seconds for it",
-        folder.display()
+        display::path(&folder)
     );
     let work = move || Signer::open_or_create(&folder).map(|signer| signer.public);
     tokio::task::spawn_blocking(work)
@@ -236,13 +237,7 @@ impl Embedded {
     pub(super) async fn read(&mut self) -> Result<Listing, ReadError> {
         let folder = self.folder.clone();
         let read = move || Signer::open(&folder).map(|signer| signer.public);
-        let failed = |cause| {
-            ReadError::new(
-                Asked::Embedded,
-                self.folder.join(FILE).display().to_string(),
-                cause,
-            )
-        };
+        let failed = |cause| ReadError::new(Asked::Embedded, display::path(self.folder.join(FILE)), cause);
         let mut opened = self
             .files
             .run(Phase::File, fs::TIMEOUT, read)

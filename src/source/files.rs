@@ -12,13 +12,13 @@ mod walk;
 mod watch;
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Asked, Cause, FilesSettings, ReadError};
 use crate::client::{Blocking, Phase};
+use crate::display;
 use crate::fs::{self, FileError};
 use crate::key::{self, Quarantined, Reason, parse_file};
 use crate::ring::Listing;
@@ -194,7 +194,7 @@ impl Read {
         }
         let doubts = doubts::of(&bytes).into_iter();
         self.doubts
-            .extend(doubts.map(|doubt| format!("{}: {doubt}", path.display())));
+            .extend(doubts.map(|doubt| format!("{}: {doubt}", display::path(path))));
         match parse_file(&bytes) {
             Ok(parsed) => {
                 self.listing.keys.extend(
@@ -205,7 +205,7 @@ impl Read {
                 );
                 for entry in parsed.quarantined {
                     let entry = Quarantined {
-                        entry: format!("{}: {}", shown(path), entry.entry),
+                        entry: format!("{}: {}", display::path(path), entry.entry),
                         ..entry
                     };
                     self.listing.quarantined.push(entry);
@@ -216,7 +216,7 @@ impl Read {
     }
 
     fn hold_back(&mut self, path: &Path, reason: Reason) {
-        let entry = shown(path);
+        let entry = display::path(path);
         self.listing.quarantined.push(Quarantined {
             entry,
             kid: None,
@@ -273,21 +273,8 @@ pub(crate) fn matched(pattern: &str) -> Vec<(String, String)> {
     let found = walk::find(pattern, Bounds::new(MAX_FILES, SEARCH)).paths;
     found
         .iter()
-        .map(|path| (shown(path), glob::pattern_of(path)))
+        .map(|path| (display::path(path), glob::pattern_of(path)))
         .collect()
-}
-
-/// A path for a person: bytes that are no text are told by their number.
-fn shown(path: &Path) -> String {
-    let mut shown = String::new();
-    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        shown.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            // Writing to a string cannot fail.
-            let _ = write!(shown, "\\x{byte:02x}");
-        }
-    }
-    shown
 }
 
 /// Watched paths must stay the same whatever the working directory will be.

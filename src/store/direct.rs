@@ -12,6 +12,7 @@ use super::opening::{Judged, judge, judge_stored};
 use super::shared::{Read, SaveError, Shared};
 use super::{Fault, Folder, LockError, StoreSettings, name};
 use crate::client::Connections;
+use crate::display;
 use crate::ring::{Ledger, MAX_DOCUMENT};
 
 /// Bound of one read or write of a shared store.
@@ -100,7 +101,7 @@ fn in_folder<T, E>(
             if is_new && !is_for_ledgers(folder) {
                 return Err(AmendError::Store(format!(
                     "{} has files, and no ledgers: nothing is written there. Correct --store, or name an empty folder",
-                    folder.display()
+                    display::path(folder)
                 )));
             }
             return in_locked_folder(folder, issuer, change);
@@ -116,7 +117,7 @@ fn look(folder: &Path, issuer: &str) -> Result<Option<Ledger>, String> {
     if !path.exists() {
         return Ok(None);
     }
-    let place = path.display();
+    let place = display::path(&path);
     let document =
         crate::fs::read(&path, MAX_DOCUMENT).map_err(|error| format!("{place} cannot be read: {error}"))?;
     let ledger = judge(&document, issuer).map_err(|fault| {
@@ -156,7 +157,7 @@ fn in_locked_folder<T, E>(
         saved.map_err(|error| {
             AmendError::Store(format!(
                 "the ledger in {} cannot be written: {error}",
-                folder.display()
+                display::path(folder)
             ))
         })?;
     }

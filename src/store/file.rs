@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Fault, FolderLock, LockError, name, owner};
+use crate::display;
 use crate::fs::FileError;
 use crate::ring::MAX_DOCUMENT;
 
@@ -125,10 +126,13 @@ pub(super) struct Unusable {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
     /// A ledger that is not for us: it stays where it is.
-    #[error("{}: {reason}; it is left as it is: move it away to start without it", path.display())]
+    #[error(
+        "{}: {reason}; it is left as it is: move it away to start without it",
+        display::path(path)
+    )]
     Refused { path: PathBuf, reason: String },
     /// It may be readable another time.
-    #[error("{} cannot be read: {reason}", path.display())]
+    #[error("{} cannot be read: {reason}", display::path(path))]
     Unreadable { path: PathBuf, reason: String },
 }
 

@@ -6,12 +6,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::owner;
+use crate::display;
 
 /// Why a folder cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("{} is in use by {holder}", folder.display())]
+    #[error("{} is in use by {holder}", display::path(folder))]
     Locked {
         /// The folder.
         folder: PathBuf,
@@ -19,7 +20,7 @@ pub enum LockError {
         holder: String,
     },
     /// It cannot be made, or not be written.
-    #[error("{} cannot be {verb}: {error}", folder.display())]
+    #[error("{} cannot be {verb}: {error}", display::path(folder))]
     Unusable {
         /// The folder.
         folder: PathBuf,

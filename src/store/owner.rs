@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
+use crate::display;
 use rustix::fs::OFlags;
 
 /// Opens a file for reading and writing; or makes it, for whoever has the folder.
@@ -25,7 +26,7 @@ pub(super) fn open_or_make(path: &Path, folder: &Path) -> io::Result<File> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = options.open(path)?;
             if !file.metadata()?.is_file() {
-                let name = path.file_name().unwrap_or_default().display();
+                let name = display::path(path.file_name().unwrap_or_default());
                 return Err(io::Error::other(format!(
                     "{name} in it is not a regular file: remove it"
                 )));

@@ -2,10 +2,11 @@
 //!
 //! A terminal obeys control characters, and other characters are invisible or change the order of what stands around
 //! them (Unicode's `Default_Ignorable_Code_Point`, bidirectional controls, line separators). They are escaped where text
-//! leaves the process: in `cli`'s output and log, in the audit file, and in `/readyz`. Escaping what was escaped
-//! changes nothing.
+//! leaves the process: in `cli`'s output and log, in the audit file, in `/readyz` and in `/metrics`. Escaping what was escaped
+//! changes nothing, but for labels and words of a shell.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -45,15 +46,51 @@ pub fn json(text: &str) -> Cow<'_, str> {
 }
 
 /// A path in one line; bytes that are no UTF-8 are shown as `\xff`.
-pub fn path(path: &Path) -> String {
+pub fn path(path: impl AsRef<Path>) -> String {
     let mut shown = String::new();
-    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+    for chunk in path.as_ref().as_os_str().as_bytes().utf8_chunks() {
         shown.push_str(&line(chunk.valid()));
         for byte in chunk.invalid() {
             let _ = write!(shown, "\\x{byte:02x}");
         }
     }
     shown
+}
+
+/// Quotes a word for a shell where it needs it. What cannot be shown (bytes that are not UTF-8, hidden characters) is
+/// written in dollar quotes, so that the command still means the same file.
+pub fn shell_word(word: impl AsRef<OsStr>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    let word = word.as_ref();
+    match word.to_str().filter(|text| !text.contains(is_hidden)) {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
+        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
+        None => format!("$'{}'", dollar_quoted(word.as_bytes())),
+    }
+}
+
+/// POSIX.1-2024 section 2.2.4.
+fn dollar_quoted(bytes: &[u8]) -> String {
+    let mut quoted = String::new();
+    for byte in bytes {
+        match byte {
+            b'\\' | b'\'' => quoted.extend(['\\', char::from(*byte)]),
+            b' '..=b'~' => quoted.push(char::from(*byte)),
+            // Three octal digits: a hexadecimal escape would go on with a digit that follows it.
+            _ => drop(write!(quoted, "\\{byte:03o}")),
+        }
+    }
+    quoted
+}
+
+/// A text as a label of a metric: hidden characters are escaped, and so is every backslash. Therefore two texts that
+/// differ never become one label, which would be two rows of one series.
+pub fn label(text: &str) -> Cow<'_, str> {
+    escaped(
+        text,
+        |c| c == '\\' || is_hidden(c),
+        |c, out| out.extend(c.escape_default()),
+    )
 }
 
 /// The same value with each of its texts as [`line()`] shows it.
@@ -112,8 +149,6 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -150,9 +185,28 @@ mod tests {
     }
 
     #[test]
+    fn a_label_escapes_the_backslash_of_a_text_that_looks_escaped() {
+        assert_eq!(label("a\u{202e}b"), r"a\u{202e}b");
+        assert_eq!(label(r"a\u{202e}b"), r"a\\u{202e}b");
+        assert_eq!(label("a\nb"), r"a\nb");
+        assert_eq!(label(r"a\nb"), r"a\\nb");
+        assert_eq!(label("sources[0].files"), "sources[0].files");
+    }
+
+    #[test]
     fn a_path_that_is_no_utf_8_is_shown_with_its_bytes() {
         let name = Path::new(OsStr::from_bytes(b"a\xff\x1b[2J\n/b"));
         assert_eq!(path(name), r"a\xff\u{1b}[2J\n/b");
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_quoted_where_it_needs_it_and_has_no_hidden_character() {
+        assert_eq!(shell_word("plain/a.pem"), "plain/a.pem");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word("grüße"), "'grüße'");
+        assert_eq!(shell_word(OsStr::from_bytes(b"\xff1'\\")), r"$'\3771\'\\'");
+        assert_eq!(shell_word("a\u{202e}b"), r"$'a\342\200\256b'");
     }
 
     proptest! {
@@ -162,6 +216,17 @@ mod tests {
             prop_assert!(!lines(&text).contains(is_hidden_in_lines));
             let shown = line(&text);
             prop_assert_eq!(line(&shown), shown.as_ref());
+        }
+
+        #[test]
+        fn two_texts_that_differ_are_two_labels_and_none_has_a_hidden_character(
+            a in "([nrtu{}0-9abcdef]|\\\\|\\PC|\u{202e}|\u{2028}|\u{1b}|\n){0,12}",
+            b in "([nrtu{}0-9abcdef]|\\\\|\\PC|\u{202e}|\u{2028}|\u{1b}|\n){0,12}",
+        ) {
+            prop_assert!(!label(&a).contains(is_hidden));
+            prop_assert_eq!(label(&a) == label(&b), a == b);
+            // A text and its own label differ wherever anything is escaped.
+            prop_assert_eq!(label(&label(&a)) == label(&a), label(&a) == a.as_str());
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! What was found: the keys that would be published, what would be held back, what could not be read.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +11,7 @@ use super::found::Found;
 use super::replica::Replica;
 use super::subject::Subject;
 use super::token::Token;
-use crate::key::{KeyId, Quarantined};
+use crate::key::{KeyId, Quarantined, Reason};
 use crate::publication::IssuerUrl;
 use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
 use crate::source::{self, Accepted, Cause, ReadError, Source};
@@ -28,6 +29,8 @@ pub(super) struct Findings {
     pub(super) keys: Vec<Found>,
     pub(super) quarantined: Vec<Quarantined>,
     pub(super) failed: Vec<Failed>,
+    /// Globs that match no file.
+    pub(super) unmatched: Vec<String>,
     /// The replicas of an API server, where each was asked.
     pub(super) replicas: Vec<Replica>,
     pub(super) token: Option<Token>,
@@ -38,6 +41,17 @@ pub(super) struct Findings {
 pub(super) struct Failed {
     pub(super) from: String,
     pub(super) reason: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, reason } = self;
+        // Most reasons begin with the place already.
+        if !reason.starts_with(from.as_str()) {
+            write!(f, "{from}: ")?;
+        }
+        f.write_str(reason)
+    }
 }
 
 impl Findings {
@@ -51,6 +65,7 @@ impl Findings {
         let mut ring = Ring::new(rules, ids, Ledger::default());
         for subject in &subjects {
             findings.notes.extend(source::doubts(&subject.settings));
+            findings.unmatched.extend(subject.unmatched.iter().cloned());
             let mut source = Source::new(&subject.settings);
             if let Some(accepted) = accepted {
                 source = source.accepting(accepted.clone());
@@ -129,6 +144,21 @@ impl Findings {
             from: name.to_owned(),
             reason: error.to_string(),
         });
+    }
+
+    /// What was named and not read, whatever the others gave: for whoever does not look at what is printed.
+    pub(super) fn not_read(&self) -> impl Iterator<Item = String> {
+        let files = self
+            .quarantined
+            .iter()
+            .filter(|held| matches!(held.reason, Reason::Unreadable { .. }))
+            .map(|held| format!("{}: {}", held.entry, held.reason));
+        let failed = self.failed.iter().map(Failed::to_string);
+        let unmatched = self.unmatched.iter();
+        let unmatched = unmatched.map(|glob| format!("{glob}: no file matches"));
+        let mut all: Vec<_> = files.chain(failed).chain(unmatched).collect();
+        all.dedup();
+        all.into_iter()
     }
 
     /// For scripts; docs/configuration.md tells the shape.

@@ -16,6 +16,8 @@ pub(super) struct Subject {
     pub(super) settings: SourceSettings,
     /// Its files, each with the settings to read it alone: to tell which key is in which.
     pub(super) parts: Vec<(String, SourceSettings)>,
+    /// Its globs that match no file now.
+    pub(super) unmatched: Vec<String>,
 }
 
 impl Subject {
@@ -24,6 +26,7 @@ impl Subject {
             name: name.to_owned(),
             settings,
             parts: Vec::new(),
+            unmatched: Vec::new(),
         }
     }
 
@@ -31,6 +34,7 @@ impl Subject {
     pub(super) fn files(named: &[String]) -> anyhow::Result<Self> {
         let mut paths = Vec::new();
         let mut parts = Vec::new();
+        let mut unmatched = Vec::new();
         for name in named {
             // A name that is there is meant as it is, whatever characters it has.
             if Path::new(name).exists() {
@@ -40,7 +44,11 @@ impl Subject {
                 continue;
             }
             glob::check(name).map_err(|error| anyhow!("{name} is no glob: {error}"))?;
-            let matched = matched(name).into_iter();
+            let matched = matched(name);
+            if matched.is_empty() && glob::is_glob(name) {
+                unmatched.push(name.clone());
+            }
+            let matched = matched.into_iter();
             parts.extend(matched.map(|(shown, pattern)| (shown, only(pattern))));
             paths.push(name.clone());
         }
@@ -48,6 +56,7 @@ impl Subject {
             name: named.join(", "),
             settings: SourceSettings::Files(FilesSettings { paths }),
             parts,
+            unmatched,
         })
     }
 }

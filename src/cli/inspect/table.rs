@@ -22,12 +22,7 @@ impl fmt::Display for Table<'_> {
         if !findings.failed.is_empty() {
             writeln!(f, "\nNot read:")?;
             for failed in &findings.failed {
-                // Most reasons begin with the place already.
-                if failed.reason.starts_with(&failed.from) {
-                    write_line(f, format_args!("  {}", failed.reason))?;
-                } else {
-                    write_line(f, format_args!("  {}: {}", failed.from, failed.reason))?;
-                }
+                write_line(f, format_args!("  {failed}"))?;
             }
         }
         write!(f, "{}", replica::Table(&findings.replicas))?;

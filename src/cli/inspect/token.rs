@@ -46,7 +46,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Zeroizing<String>> {
     } else {
         fs::read_soon(file, MAX_BYTES)
     };
-    let unreadable = || format!("--token: {} cannot be read", file.display());
+    let unreadable = || format!("--token: {} cannot be read", display::path(file));
     let read = read.with_context(unreadable)?;
     let text = std::str::from_utf8(&read).with_context(unreadable)?;
     Ok(Zeroizing::new(text.trim().to_owned()))

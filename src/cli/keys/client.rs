@@ -17,6 +17,7 @@ use rustls_pki_types::ServerName;
 use super::super::health;
 use super::way::Address;
 use crate::control::{Failed, Report, Request, Verb, reachable};
+use crate::display;
 use crate::metrics::VERSION;
 use crate::{certificate, fs, pem};
 
@@ -35,7 +36,8 @@ pub(super) fn ask_socket(path: &Path, verb: Verb, request: &Request) -> Answer {
     let stream = connect_socket(path, CONNECTS_WITHIN).map_err(|error| no_socket(path, &error))?;
     stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
     stream.set_write_timeout(Some(ANSWERS_WITHIN))?;
-    exchange(stream, "localhost", verb, request).with_context(|| format!("the service at {}", path.display()))
+    exchange(stream, "localhost", verb, request)
+        .with_context(|| format!("the service at {}", display::path(path)))
 }
 
 /// Gives up after a while: where a process takes no connections and the queue of its socket is full, the system waits
@@ -50,7 +52,7 @@ fn connect_socket(path: &Path, within: Duration) -> io::Result<UnixStream> {
 
 fn no_socket(path: &Path, error: &io::Error) -> anyhow::Error {
     let is_socket = path.metadata().map_or(true, |file| file.file_type().is_socket());
-    let path = path.display();
+    let path = display::path(path);
     match error.kind() {
         io::ErrorKind::NotFound => anyhow!(
             "there is no {path}: no service runs with this state folder. Name that of the running one with --state-dir, \
@@ -98,12 +100,12 @@ pub(super) fn ask_address(address: &Address, verb: Verb, request: &Request) -> A
                 rustls::Error::AlertReceived(alert) => Some(format!(
                     "{place} refuses the certificate in {} ({alert:?}): it must be of the CA that control.clientCaFile \
                      names",
-                    address.cert.display()
+                    display::path(&address.cert)
                 )),
                 rustls::Error::InvalidCertificate(why) => Some(format!(
                     "the certificate of {place} is not the right one: {}. It must be of the CA in {}",
                     certificate::refusal(why),
-                    address.ca.display()
+                    display::path(&address.ca)
                 )),
                 _ => None,
             });
@@ -111,7 +113,7 @@ pub(super) fn ask_address(address: &Address, verb: Verb, request: &Request) -> A
             let closed = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
             let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
             causes.any(|cause| closed.contains(&cause.kind())).then(|| {
-                format!("{place} closed the connection: does it take the certificate in {}?", address.cert.display())
+                format!("{place} closed the connection: does it take the certificate in {}?", display::path(&address.cert))
             })
         };
         let refused = refused.or_else(closed);
@@ -137,7 +139,7 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 fn tls(address: &Address) -> anyhow::Result<ClientConfig> {
     let read = |flag: &str, path: &Path| {
         let read = fs::read_soon(path, fs::MAX_PEM);
-        read.with_context(|| format!("{flag} {} cannot be read", path.display()))
+        read.with_context(|| format!("{flag} {} cannot be read", display::path(path)))
     };
     let (ca, cert, key) = (
         ("--ca-file", address.ca.as_path()),
@@ -145,7 +147,7 @@ fn tls(address: &Address) -> anyhow::Result<ClientConfig> {
         ("--key-file", address.key.as_path()),
     );
     let refused = |(flag, path): (&str, &Path), problem: &dyn std::fmt::Display| {
-        anyhow!("{flag} {} {problem}", path.display())
+        anyhow!("{flag} {} {problem}", display::path(path))
     };
     let roots = pem::authorities(&read(ca.0, ca.1)?).map_err(|error| refused(ca, &error))?;
     let chain = pem::certificates(&read(cert.0, cert.1)?).map_err(|error| refused(cert, &error))?;
@@ -155,15 +157,15 @@ fn tls(address: &Address) -> anyhow::Result<ClientConfig> {
         }
     }
     if let Some(doubt) = chain.first().and_then(certificate::doubt) {
-        return Err(anyhow!("{} {}: {doubt}", cert.0, cert.1.display()));
+        return Err(anyhow!("{} {}: {doubt}", cert.0, display::path(cert.1)));
     }
     let private = pem::private_key(&read(key.0, key.1)?).map_err(|error| refused(key, &error))?;
     let private = private.ok_or_else(|| refused(key, &"holds no private key (PEM)"))?;
     let together = || {
         format!(
             "the key in {} and the certificate in {} cannot be used together",
-            address.key.display(),
-            address.cert.display()
+            display::path(&address.key),
+            display::path(&address.cert)
         )
     };
     let certified = pem::certified(chain, &private).with_context(together)?;

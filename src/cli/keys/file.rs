@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::control::Refused;
+use crate::display;
 use crate::fs;
 use crate::key::{self, Parsed};
 
@@ -13,7 +14,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<(String, Vec<Refused>)> {
     let name = if file == Path::new("-") {
         "standard input".to_owned()
     } else {
-        file.display().to_string()
+        display::path(file)
     };
     let bytes = if file == Path::new("-") {
         fs::read_stdin(key::MAX_BYTES)

@@ -135,9 +135,8 @@ impl WayArgs {
         };
         let mut settings = asked.load()?;
         // What is written down is shown.
-        let level = logging.log_level.clone().unwrap_or_else(|| "warn".to_owned());
         logging::start(&crate::config::Logging {
-            level: crate::config::level(&level).map_err(usage)?,
+            level: logging.wanted()?.level.unwrap_or_else(|| "warn".to_owned()),
             format: crate::config::LogFormat::Human,
         });
         if store != CONFIGURED {

@@ -1,6 +1,7 @@
 //! What is asked directly, although the environment names a proxy: `NO_PROXY`, in every form that curl, Go or Python
 //! take for addresses and names.
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -31,10 +32,13 @@ enum Place {
 
 impl NoProxy {
     pub(super) fn from_env() -> Self {
-        let entries = ["NO_PROXY", "no_proxy"]
-            .into_iter()
-            .filter_map(|name| std::env::var(name).ok());
-        Self(entries.flat_map(|text| Self::parse(&text).0).collect())
+        let entries = ["NO_PROXY", "no_proxy"].into_iter().filter_map(std::env::var_os);
+        Self(entries.flat_map(|text| Self::parse_os(&text).0).collect())
+    }
+
+    /// An entry that is not UTF-8 costs itself alone.
+    fn parse_os(text: &OsStr) -> Self {
+        Self::parse(&String::from_utf8_lossy(text.as_encoded_bytes()))
     }
 
     /// Entries are separated by commas or white space.
@@ -108,6 +112,8 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use url::Url;
 
     use super::*;
@@ -162,6 +168,13 @@ mod tests {
         ] {
             assert!(!is_direct(no_proxy, url), "{no_proxy} {url}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_is_not_utf_8_costs_itself_alone() {
+        let text = OsStr::from_bytes(b"a\xff.example,10.0.0.1");
+        let host = Host::Ipv4([10, 0, 0, 1].into());
+        assert!(NoProxy::parse_os(text).covers(&host, 6443));
     }
 
     #[test]

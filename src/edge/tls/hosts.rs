@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::TlsSettings;
 use super::pair::Files;
+use crate::display;
 use crate::edge::ListenerSettings;
 
 /// The hosts that are expected, and the certificates from files that are shown. Cheap to clone.
@@ -58,7 +59,7 @@ impl Hosts {
             let paths: Vec<_> = inner
                 .leaves
                 .keys()
-                .map(|path| path.display().to_string())
+                .map(display::path)
                 .collect();
             unnamed
                 .map(|host| {

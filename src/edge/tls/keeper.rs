@@ -13,6 +13,7 @@ use super::hosts::Hosts;
 use super::pair::{Files, Fingerprint, Pair};
 use super::self_signed;
 use crate::clock::Clock;
+use crate::display;
 use crate::edge::{EdgeError, TlsSettings};
 use crate::fs::{self, Blocking, Ended};
 use crate::metrics::ListenerMetrics;
@@ -259,7 +260,7 @@ fn warn_of(pair: &Pair, settings: &TlsSettings) {
 
 fn shown_name(settings: &TlsSettings) -> String {
     match settings {
-        TlsSettings::Files { cert, .. } => cert.display().to_string(),
-        TlsSettings::SelfSigned { folder, .. } => folder.join(self_signed::CERT).display().to_string(),
+        TlsSettings::Files { cert, .. } => display::path(cert),
+        TlsSettings::SelfSigned { folder, .. } => display::path(folder.join(self_signed::CERT)),
     }
 }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::pair::{Files, Pair, parse, timestamp};
 use crate::edge::EdgeError;
-use crate::{fs, pem};
+use crate::{display, fs, pem};
 
 /// What clients trust.
 pub(super) const CA: &str = "ca.crt";
@@ -57,7 +57,7 @@ pub(super) fn open(folder: &Path, names: &[String], now: Timestamp) -> Result<Pa
     write(KEY, &files.key, 0o600)?;
     write(CERT, &files.cert, 0o644)?;
     let pair = files.pair(&cert, &key, now)?;
-    info!(certificate = %cert.display(), valid_until = %pair.not_after, "made a self-signed certificate");
+    info!(certificate = %display::path(cert), valid_until = %pair.not_after, "made a self-signed certificate");
     Ok(pair)
 }
 
@@ -80,7 +80,7 @@ fn normal(name: &str) -> String {
 }
 
 fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, String> {
-    let name = path.display();
+    let name = display::path(path);
     let text = fs::read(path, fs::MAX_PEM).map_err(|error| format!("{name}: {error}"))?;
     let found = pem::certificates(&text).map_err(|error| format!("{name} {error}"))?;
     found
@@ -148,7 +148,7 @@ fn authority(folder: &Path, now: Timestamp) -> Result<Authority, String> {
             Ok(authority) => return Ok(authority),
             Err(problem) => warn!(
                 "a new CA replaces {}, so clients must be given that file again: {problem}",
-                path.display()
+                display::path(path)
             ),
         }
     }

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::http::Connector;
 use crate::client::{Connections, Exchange};
+use crate::display;
 use crate::fs::{self, FileError};
 use crate::objects::{BUCKET_URLS, ObjectStorageSettings};
 
@@ -256,7 +257,7 @@ fn exchange(settings: &ObjectStorageSettings, connections: Connections) -> Resul
     let Some(file) = &settings.ca_file else {
         return Exchange::new(connections, None);
     };
-    let unusable = |reason: String| format!("caFile {} cannot be used: {reason}", file.display());
+    let unusable = |reason: String| format!("caFile {} cannot be used: {reason}", display::path(file));
     let pem = fs::read(file, fs::MAX_PEM).map_err(|error| unusable(error.to_string()))?;
     Exchange::new(connections, Some(&pem)).map_err(unusable)
 }
@@ -288,7 +289,7 @@ fn check_files(kind: Kind, variables: &[(String, String)]) -> Result<(), String>
         match fs::read(FilePath::new(&path), MAX_CREDENTIALS) {
             Ok(_) | Err(FileError::Missing) => {}
             Err(error) => {
-                return Err(format!("{name} {} cannot be used: {error}", path.display()));
+                return Err(format!("{name} {} cannot be used: {error}", display::path(path)));
             }
         }
     }
@@ -306,7 +307,8 @@ fn once() -> RetryConfig {
 
 /// The variables in a file, a line each: `AWS_ACCESS_KEY_ID=…`. `Err` never says a value.
 fn credentials(file: &FilePath, bucket: &Bucket) -> Result<Vec<(String, String)>, String> {
-    let unusable = |reason: String| format!("credentialsFile {} cannot be used: {reason}", file.display());
+    let unusable =
+        |reason: String| format!("credentialsFile {} cannot be used: {reason}", display::path(file));
     let octets = fs::read(file, MAX_CREDENTIALS).map_err(|error| unusable(error.to_string()))?;
     let text = std::str::from_utf8(&octets).map_err(|_| unusable("it is not UTF-8 text".into()))?;
     check_credentials(text, bucket).map_err(unusable)

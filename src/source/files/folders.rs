@@ -19,6 +19,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use super::interest::Interest;
+use crate::display;
 
 /// How long a reading waits until its folders are watched.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -240,7 +241,7 @@ impl Keeper {
             return false;
         };
         if let Err(error) = watcher.watch(at, RecursiveMode::NonRecursive) {
-            tracing::debug!(folder = %at.display(), %error, "a folder cannot be watched");
+            tracing::debug!(folder = %display::path(at), %error, "a folder cannot be watched");
             self.forget(identity);
             return false;
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::FileError;
+use crate::display;
 
 /// The error of one file and its remedy.
 pub(super) fn explain(path: &Path, error: &FileError) -> String {
@@ -37,7 +38,7 @@ fn denied(path: &Path) -> String {
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
     );
-    let shown = path.display();
+    let shown = display::shell_word(path);
     let (what, rights) = match std::fs::metadata(path) {
         Err(_) => {
             return format!(

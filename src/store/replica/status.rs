@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::super::copy::{LocalCopy, NotKept};
 use super::super::file::Unusable;
 use super::Replica;
+use crate::display;
 use crate::metrics::{SharedStoreState, StoreState};
 
 /// How an issuer's ledger is kept: what metrics tell.
@@ -109,10 +110,10 @@ impl Replica {
     pub(super) fn report(&self, unusable: &[Unusable], has_other: bool) {
         let issuer = &self.0.issuer;
         for Unusable { path, reason, aside } in unusable {
-            let path = path.display();
+            let path = display::path(path);
             let aside = aside
                 .as_ref()
-                .map(|aside| format!(", and was set aside as {}", aside.display()));
+                .map(|aside| format!(", and was set aside as {}", display::path(aside)));
             let aside = aside.unwrap_or_default();
             tracing::error!(issuer, "the ledger in {path} cannot be used ({reason}){aside}");
         }

@@ -102,6 +102,25 @@ fn inspect_looks_at_no_more_than_serve_does_and_says_so() {
 }
 
 #[test]
+fn inspect_tells_on_standard_error_what_it_could_not_read_whatever_else_it_found() {
+    let folder = Folder::new();
+    let good = folder.write("good.pem", &key(0));
+    let (missing, glob) = (folder.text("missing.pem"), folder.text("none/*.pem"));
+    for output in ["table", "json"] {
+        let told = run(&["inspect", "--output", output, &good, &missing, &glob]);
+        assert_eq!(told.code, Some(0), "a key would be published: {}", told.stderr);
+        for what in [
+            format!("warning: not read: {missing}: "),
+            format!("warning: not read: {glob}: no file matches"),
+        ] {
+            assert!(told.stderr.contains(&what), "{what} is not in {}", told.stderr);
+        }
+        let told = run(&["inspect", "--output", output, &good]);
+        assert_eq!((told.code, &*told.stderr), (Some(0), ""));
+    }
+}
+
+#[test]
 fn inspect_ends_with_1_where_nothing_would_be_published() {
     let folder = Folder::new();
     for (name, content) in [("bad.pem", "hello"), ("empty.json", r#"{"keys":[]}"#)] {

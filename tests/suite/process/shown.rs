@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oidc_issuer::display;
 use serde_json::{Value, json};
 
 use super::{Folder, Served, key};
@@ -156,6 +157,106 @@ fn a_store_that_is_none_is_answered_with_every_kind_that_there_is() {
             assert!(told.stderr.contains(kind), "{kind} is not in {}", told.stderr);
             assert!(help.contains(kind), "{kind} is not in {help}");
         }
+    }
+}
+
+#[test]
+fn every_command_refuses_a_log_level_and_a_log_format_that_are_none() {
+    let folder = Folder::new();
+    let keys = folder.write("sa.pub", &key(0));
+    let config = folder.write(
+        "config.yaml",
+        "issuers: [{issuer: https://a.example, sources: [apiServer: {}]}]\n",
+    );
+    for arguments in [
+        &["serve", "--config", &config][..],
+        &["token", "--config", &config],
+        &["inspect", &keys],
+        &["keys", "list", "--state-dir", "/nowhere"],
+        &["keys", "list", "--store", &format!("file://{}", folder.text("x"))],
+        &["config", "check", &config],
+        &["health", "--admin", "127.0.0.1:1"],
+        &["completions", "bash"],
+    ] {
+        for (variable, flag) in [
+            ("OIDC_ISSUER_LOG_LEVEL", "--log-level"),
+            ("OIDC_ISSUER_LOG_FORMAT", "--log-format"),
+        ] {
+            let by_variable = binary().args(arguments).env(variable, "loud").output().unwrap();
+            let by_flag = binary().args(arguments).args([flag, "loud"]).output().unwrap();
+            for output in [by_variable, by_flag] {
+                let told = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(
+                    output.status.code(),
+                    Some(64),
+                    "{arguments:?}, {variable}: {told}"
+                );
+                assert!(told.contains("`loud`"), "{arguments:?}, {variable}: {told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bash_takes_a_quoted_word_for_the_very_bytes_that_it_was() {
+    let words: [&[u8]; 9] = [
+        b"plain/a.pem",
+        b"",
+        b"a b",
+        b"it's",
+        b"$(x) `y` \"z\" \\",
+        b"\xff1/\xe2\x80\xaeb",
+        b"a\nb\x1b[2J'\\",
+        "grüße".as_bytes(),
+        b"-x;y",
+    ];
+    for word in words {
+        let quoted = display::shell_word(OsStr::from_bytes(word));
+        assert!(!quoted.contains(display::is_hidden), "{quoted:?}");
+        let script = format!("printf %s {quoted}");
+        let told = Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert_eq!(told.stdout, word, "{quoted}");
+    }
+}
+
+#[test]
+fn names_that_are_not_utf_8_work_and_are_shown_with_their_bytes() {
+    let folder = Folder::new();
+    let odd = OsStr::from_bytes(b"\xff");
+    let state = folder.path("").join(odd);
+    for variable in ["STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"] {
+        let output = binary()
+            .args(["keys", "list"])
+            .env_remove("STATE_DIRECTORY")
+            .env_remove("XDG_STATE_HOME")
+            .env(variable, &state)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(r"/\xff"), "{variable}: {told}");
+    }
+
+    let kubeconfig = state.join("kubeconfig");
+    fs::create_dir(&state).unwrap();
+    fs::write(&kubeconfig, "apiVersion: v1\nkind: Config\n").unwrap();
+    let missing = state.join("missing");
+    for arguments in [
+        vec![
+            OsStr::new("inspect"),
+            OsStr::new("--kubeconfig"),
+            kubeconfig.as_os_str(),
+        ],
+        vec![OsStr::new("serve"), OsStr::new("--config"), missing.as_os_str()],
+        vec![OsStr::new("config"), OsStr::new("check"), missing.as_os_str()],
+        vec![OsStr::new("keys"), OsStr::new("import"), missing.as_os_str()],
+        vec![OsStr::new("health"), OsStr::new("--config"), missing.as_os_str()],
+    ] {
+        let output = run(&arguments);
+        let told = output.stdout + &output.stderr;
+        assert!(
+            told.contains(r"\xff/") && !told.contains('\u{fffd}'),
+            "{arguments:?}: {told}"
+        );
     }
 }
 
