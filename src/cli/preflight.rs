@@ -103,7 +103,7 @@ pub(super) fn problems(asked: &Asked, list: Vec<Problem>) -> Result<(), Problems
     if list.is_empty() {
         return Ok(());
     }
-    let file = asked.file.as_deref().map(|file| display::path(file));
+    let file = asked.file.as_deref().map(display::path);
     Err(Problems { file, list })
 }
 
