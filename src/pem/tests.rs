@@ -208,8 +208,6 @@ proptest! {
         taken in 0_usize..80,
         put in prop::sample::select(vec!["", " ", "\n", "\r", "-", "\u{feff}", "x", "# ", "\0", ":", "\n\n", "-----"]),
     ) {
-        // One letter for another makes another certificate: PEM has no checksum.
-        prop_assume!(put != "x" || taken != 1);
         let Made { one, two, .. } = made();
         let chain = format!("{one}{two}");
         let at = at.index(chain.len());
@@ -219,7 +217,8 @@ proptest! {
         if let Ok(found) = certificates(edited.as_bytes()) {
             // One that is missing altogether is missing from the file.
             let parts = whole.iter().filter(|certificate| found.contains(certificate)).count();
-            prop_assert_eq!(parts, found.len(), "{}", edited);
+            // A letter of the body may be another one now: PEM has no checksum.
+            prop_assert!(parts == found.len() || put == "x", "{}", edited);
             prop_assert_eq!(edited.matches("CERTIFICATE").count(), 2 * found.len(), "{}", edited);
         }
     }
