@@ -225,7 +225,6 @@ impl File {
         }
         drop(backup);
         copy.close().map_err(|(_, error)| error)?;
-        made.sync_all().map_err(unusable)?;
         Ok(true)
     }
 }

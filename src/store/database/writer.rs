@@ -23,7 +23,7 @@ use crate::store::{Fault, FolderLock, LocalSettings, LockError, opening};
 const AGAIN: Duration = Duration::from_millis(400);
 
 /// After a write, the log of SQLite is written back when it was quiet for so long.
-const TIDY: Duration = Duration::from_secs(5);
+const TIDY: Duration = Duration::from_secs(30);
 
 /// What outlives a panic of the writer.
 struct Place {

@@ -1,6 +1,7 @@
 //! Copies of the file, for when it is damaged. Each is checked as a whole before it takes the place of the one before, which
 //! is how the file itself is checked beside its use: a copy has its damage too.
 
+use std::fs::OpenOptions;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -89,8 +90,11 @@ impl Writer {
         self.copying.is_checking = true;
         let queue = Arc::clone(&self.place.queue);
         let check = move || {
+            // Synced here: the writer does not wait for the disk.
             let checked = file::check_copy(&new).and_then(|()| {
-                let moved = std::fs::rename(&new, &copy);
+                let moved = OpenOptions::new().write(true).open(&new);
+                let moved = moved.and_then(|file| file.sync_all());
+                let moved = moved.and_then(|()| std::fs::rename(&new, &copy));
                 let moved = moved.and_then(|()| crate::fs::sync_folder(folder_of(&copy)));
                 moved.map_err(|error| Trouble::Unusable(error.to_string()))
             });
