@@ -30,6 +30,7 @@ pub use self::overlay::{Overlay, PREFIX, Said, unknown_variable};
 use self::problem::Report;
 pub use self::problem::{Problem, Problems};
 use self::sources::Folders;
+pub(crate) use self::store::local as local_store;
 pub(crate) use self::tree::MAX_BYTES;
 use self::tree::{Node, Value};
 use crate::control::ControlSettings;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// Where ledgers are kept.
     pub store: StoreSettings,
+    /// Whether it is called `file`, as in former releases.
+    pub store_is_file: bool,
     /// At least one.
     pub listeners: Vec<ListenerSettings>,
     /// The admin listener.
@@ -137,8 +140,8 @@ impl Settings {
             .any(|listener| matches!(listener.tls, Some(TlsSettings::SelfSigned { .. })));
         let ledgers = self
             .store
-            .folder()
-            .is_some_and(|folder| folder.starts_with(&self.state_dir));
+            .local()
+            .is_some_and(|local| local.file.starts_with(&self.state_dir));
         ledgers || embedded || self_signed
     }
 }
@@ -273,7 +276,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
         state: state_dir.as_deref().unwrap_or(default_state),
     };
     let issuers = read_issuers(&root, folders, MAX_ISSUERS);
-    let store = store::read(&root, folders);
+    let (store, store_is_file) = store::read(&root, folders).unzip();
     let listeners = listeners::read(&root, folders);
     let admin = listeners::admin(&root, listeners.as_deref().unwrap_or_default());
     let control = control::read(&root, folders, admin, listeners.as_deref().unwrap_or_default());
@@ -285,6 +288,7 @@ fn settings(root: &Field<'_>, folder: &Path, default_state: &Path) -> Option<Set
     Some(Settings {
         issuers: issuers?,
         store: store?,
+        store_is_file: store_is_file?,
         listeners: listeners?,
         admin: admin?,
         control: control.map(Some).or(None)?,

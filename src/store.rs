@@ -1,10 +1,11 @@
 //! Adapters that keep ledgers: what must outlive the process.
 
 mod copy;
+mod database;
 mod direct;
 #[cfg(test)]
-mod fake;
-mod file;
+pub(crate) mod fake;
+mod folder;
 mod lock;
 pub(crate) mod name;
 mod opening;
@@ -15,19 +16,19 @@ mod shared;
 mod tracker;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use direct::{AmendError, Change, amend, issuers_in};
-pub use file::Folder;
 pub use lock::{FolderLock, LockError};
 pub use replica::{Found, Replica, Status};
-pub use settings::{KubernetesSettings, STORE_URLS, StoreSettings, faults};
+pub use settings::{KubernetesSettings, LocalSettings, STORE_URLS, StoreSettings, faults};
 
 use crate::client::Connections;
 pub(crate) use crate::objects::is_label;
 pub use crate::objects::{BUCKET_URLS, Bucket, ObjectStorageSettings};
 use crate::ring::Ledger;
 use copy::LocalCopy;
+use database::Database;
 use shared::Shared;
 
 /// Why octets are not the ledger that was looked for.
@@ -46,29 +47,37 @@ pub struct Stores(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: StoreSettings,
-    folder: Option<Arc<Folder>>,
-    replicas: Mutex<HashMap<String, Replica>>,
+    database: Option<Arc<Database>>,
+    replicas: Arc<Replicas>,
     /// To the API server that keeps them, if one does: all issuers ask it every few seconds.
     connections: Connections,
 }
 
+type Replicas = Mutex<HashMap<String, Replica>>;
+
 impl Stores {
     /// Ledgers that end with the process.
     pub fn memory() -> Self {
-        Self::new(StoreSettings::Memory, None)
+        Self::new(StoreSettings::Memory, None, Arc::default())
     }
 
-    /// Takes the folder on this machine, where there is one. Nothing else is done: a shared store may be down.
+    /// Takes the lock of the database on this machine, where there is one. Nothing is waited for: a disk may hang, a shared
+    /// store may be down.
     pub fn open(settings: StoreSettings) -> Result<Self, LockError> {
-        let folder = settings.folder().map(Folder::open).transpose()?;
-        Ok(Self::new(settings, folder))
+        let replicas = Arc::<Replicas>::default();
+        let open = |local: &LocalSettings| {
+            let held = Arc::downgrade(&replicas);
+            Database::open(local.clone(), Box::new(move |each| show(&held, each))).map(Arc::new)
+        };
+        let database = settings.local().map(open).transpose()?;
+        Ok(Self::new(settings, database, replicas))
     }
 
-    fn new(settings: StoreSettings, folder: Option<Arc<Folder>>) -> Self {
+    fn new(settings: StoreSettings, database: Option<Arc<Database>>, replicas: Arc<Replicas>) -> Self {
         Self(Arc::new(Inner {
             settings,
-            folder,
-            replicas: Mutex::default(),
+            database,
+            replicas,
             connections: Connections::default(),
         }))
     }
@@ -94,18 +103,30 @@ impl Stores {
     pub fn replica(&self, issuer: &str) -> Replica {
         let Inner {
             settings,
-            folder,
+            database,
             replicas,
             connections,
         } = &*self.0;
-        // Entries are added as a whole, so a panic elsewhere leaves them so.
-        let mut replicas = replicas.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || {
-            let local = folder
-                .as_ref()
-                .map(|folder| LocalCopy::new(folder.ledger(issuer)));
+            let local = database.clone().map(|database| LocalCopy::new(database, issuer));
             Replica::new(issuer, local, Shared::of(settings, issuer, connections))
         };
+        // Entries are added as a whole, so a panic elsewhere leaves them so.
+        let mut replicas = replicas.lock().unwrap_or_else(PoisonError::into_inner);
         replicas.entry(issuer.to_owned()).or_insert_with(made).clone()
+    }
+}
+
+/// The ledgers that the process holds.
+fn show(replicas: &Weak<Replicas>, each: &mut dyn FnMut(&str, &Ledger)) {
+    let Some(replicas) = replicas.upgrade() else {
+        return;
+    };
+    let all: Vec<_> = {
+        let replicas = replicas.lock().unwrap_or_else(PoisonError::into_inner);
+        replicas.values().cloned().collect()
+    };
+    for replica in all {
+        replica.show(each);
     }
 }

@@ -1,7 +1,6 @@
 //! `config check`: whether a configuration would be taken.
 
 use std::fmt;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -17,7 +16,7 @@ use crate::display;
 use crate::edge::{Hosts, ListenerSettings, TlsSettings};
 use crate::ring::{Confirmation, NewKeys};
 use crate::source::SourceSettings;
-use crate::store::StoreSettings;
+use crate::store::{LocalSettings, StoreSettings};
 
 /// Check a configuration
 #[derive(Debug, Args)]
@@ -167,14 +166,15 @@ pub(super) fn describe(source: &SourceSettings) -> String {
 
 /// A store in a few words.
 pub(super) fn describe_store(store: &StoreSettings) -> String {
-    let copy = |folder: &Path| format!("with a copy in {}", display::path(folder));
+    let copy = |local: &LocalSettings| format!("with a copy in {}", display::path(&local.file));
     match store {
         StoreSettings::Memory => {
             "memory: a restart forgets the keys that have left, what was revoked and what was approved"
                 .to_owned()
         }
-        StoreSettings::File { folder } => format!("files in {}", display::path(folder)),
-        StoreSettings::Kubernetes { shared, folder } => {
+        StoreSettings::Sqlite { local } => format!("the database {}", display::path(&local.file)),
+        StoreSettings::Folder { folder } => format!("files in {}", display::path(folder)),
+        StoreSettings::Kubernetes { shared, local } => {
             let namespace = match &shared.namespace {
                 Some(namespace) => format!("namespace {namespace}"),
                 None => "the namespace of this pod".to_owned(),
@@ -182,11 +182,11 @@ pub(super) fn describe_store(store: &StoreSettings) -> String {
             format!(
                 "ConfigMaps {}-* in {namespace}, {}",
                 shared.name_prefix,
-                copy(folder)
+                copy(local)
             )
         }
-        StoreSettings::ObjectStorage { shared, folder } => {
-            format!("{}, {}", shared.bucket.with_prefix(), copy(folder))
+        StoreSettings::ObjectStorage { shared, local } => {
+            format!("{}, {}", shared.bucket.with_prefix(), copy(local))
         }
     }
 }

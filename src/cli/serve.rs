@@ -339,7 +339,7 @@ fn cannot_keep(cause: &LockError) -> anyhow::Error {
             anyhow!("the folder of the ledgers {cause}: stop that process, or give each a folder of its own")
         }
         LockError::Unusable { .. } => anyhow!(
-            "the folder of the ledgers {cause}; name one that this user may write as store.file.folder or --state-dir"
+            "the folder of the ledgers {cause}; name one that this user may write with store.sqlite.file or --state-dir"
         ),
     }
 }

@@ -94,8 +94,12 @@ pub(super) static CACHE_DISCOVERY: Table = table(
     "issuers[].cache.discovery",
     &["maxAge", "staleWhileRevalidate", "staleIfError"],
 );
-pub(super) static STORE: Table = table("store", &["memory", "file", "kubernetes", "objectStorage"]);
+pub(super) static STORE: Table = table(
+    "store",
+    &["memory", "sqlite", "file", "kubernetes", "objectStorage"],
+);
 pub(super) static MEMORY: Table = table("store.memory", &[]);
+pub(super) static SQLITE: Table = table("store.sqlite", &["file"]);
 pub(super) static FILE: Table = table("store.file", &["folder"]);
 pub(super) static KUBERNETES: Table = table(
     "store.kubernetes",
@@ -163,6 +167,7 @@ pub(super) static TABLES: &[&Table] = &[
     &CACHE_DISCOVERY,
     &STORE,
     &MEMORY,
+    &SQLITE,
     &FILE,
     &KUBERNETES,
     &OBJECT_STORAGE,

@@ -1,9 +1,13 @@
 //! `store`: where ledgers are kept.
 
+use std::path::Path;
+
 use super::fields::{Field, Mapping, Setting};
 use super::schema;
 use super::sources::{Folders, access, https_or_loopback};
-use crate::store::{BUCKET_URLS, Bucket, KubernetesSettings, ObjectStorageSettings, StoreSettings, is_label};
+use crate::store::{
+    BUCKET_URLS, Bucket, KubernetesSettings, LocalSettings, ObjectStorageSettings, StoreSettings, is_label,
+};
 
 /// How the names of `ConfigMap`s begin.
 const NAME_PREFIX: &str = "oidc-issuer";
@@ -11,11 +15,12 @@ const NAME_PREFIX: &str = "oidc-issuer";
 /// What is added to a prefix makes no more than 63 characters of it.
 const MAX_PREFIX: usize = 15;
 
-/// Reads `store`; where there is none, ledgers are files in the state folder.
-pub(super) fn read(root: &Mapping<'_>, folders: Folders<'_>) -> Option<StoreSettings> {
-    let folder = folders.state.join("ledgers");
+/// Reads `store`; where there is none, ledgers are in a database in the state folder. What a former release kept there is
+/// taken over. And whether it is called `file`, as in former releases.
+pub(super) fn read(root: &Mapping<'_>, folders: Folders<'_>) -> Option<(StoreSettings, bool)> {
+    let local = local(folders.state);
     let Some(field) = root.get("store") else {
-        return Some(StoreSettings::File { folder });
+        return Some((StoreSettings::Sqlite { local }, false));
     };
     let store = field.mapping(&schema::STORE).given()?;
     let kinds: Vec<_> = schema::STORE
@@ -23,23 +28,38 @@ pub(super) fn read(root: &Mapping<'_>, folders: Folders<'_>) -> Option<StoreSett
         .iter()
         .filter_map(|kind| Some((*kind, store.get(kind)?)))
         .collect();
-    match kinds.as_slice() {
+    let is_file = matches!(kinds.as_slice(), [("file", _)]);
+    let store = match kinds.as_slice() {
         [("memory", field)] => {
             field.mapping(&schema::MEMORY).given()?;
             Some(StoreSettings::Memory)
         }
+        [("sqlite", field)] => {
+            let sqlite = field.mapping(&schema::SQLITE).given()?;
+            let file = sqlite
+                .read("file", |field| folders.path(field))
+                .or(local.file.clone())?;
+            let local = LocalSettings { file, ..local };
+            Some(StoreSettings::Sqlite { local })
+        }
+        // As it was called before there was a database.
         [("file", field)] => {
             let file = field.mapping(&schema::FILE).given()?;
-            let folder = file.read("folder", |field| folders.path(field)).or(folder)?;
-            Some(StoreSettings::File { folder })
+            let mut local = local;
+            match file.read("folder", |field| folders.path(field)) {
+                Setting::Given(folder) if !local.folders.contains(&folder) => local.folders.push(folder),
+                Setting::Given(_) | Setting::Absent => {}
+                Setting::Invalid => return None,
+            }
+            Some(StoreSettings::Sqlite { local })
         }
         [("kubernetes", field)] => {
             let shared = kubernetes(field, folders)?;
-            Some(StoreSettings::Kubernetes { shared, folder })
+            Some(StoreSettings::Kubernetes { shared, local })
         }
         [(_, field)] => {
             let shared = object_storage(field, folders)?;
-            Some(StoreSettings::ObjectStorage { shared, folder })
+            Some(StoreSettings::ObjectStorage { shared, local })
         }
         [] => field
             .refuse(format!("names no store: {}", schema::STORE.choices()))
@@ -49,6 +69,15 @@ pub(super) fn read(root: &Mapping<'_>, folders: Folders<'_>) -> Option<StoreSett
             let message = format!("is {} at once: {}", kinds.join(" and "), schema::STORE.choices());
             field.refuse(message).given()
         }
+    };
+    Some((store?, is_file))
+}
+
+/// The database in a state folder.
+pub(crate) fn local(state: &Path) -> LocalSettings {
+    LocalSettings {
+        file: state.join("ledgers.db"),
+        folders: vec![state.join("ledgers")],
     }
 }
 

@@ -15,6 +15,13 @@ use crate::store::StoreSettings;
 /// All of it, in the order of the issuers.
 pub(super) fn of(settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
+    if settings.store_is_file {
+        warnings.push(
+            "store.file: ledgers are kept in a database now, and those in the folder are taken over at the start. Write \
+             store.sqlite, or leave it out: the next release refuses store.file"
+                .to_owned(),
+        );
+    }
     for issuer in &settings.issuers {
         warnings.extend(forgets(settings, issuer));
         warnings.extend(about_url(
@@ -65,8 +72,8 @@ fn forgets(settings: &Settings, issuer: &IssuerSettings) -> Option<String> {
     (settings.store == StoreSettings::Memory && waits).then(|| {
         format!(
             "{} waits for operators (newKeys: approve, confirmation: manual), but store.memory forgets by a restart \
-             what they approved and revoked: then whatever its sources list first is published. Keep it in store.file \
-             or a shared store",
+             what they approved and revoked: then whatever its sources list first is published. Keep it in \
+             store.sqlite or a shared store",
             issuer.profile.issuer
         )
     })

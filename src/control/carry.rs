@@ -162,7 +162,10 @@ impl Carried {
             entry.message = Some(error.to_string());
             (
                 Failed::from(&error),
-                matches!(error, AskError::Unavailable { .. } | AskError::Ledger { .. }),
+                matches!(
+                    error,
+                    AskError::Unavailable { .. } | AskError::Ledger { .. } | AskError::Store(_)
+                ),
             )
         });
         let result = match &answer {
@@ -200,7 +203,7 @@ impl From<&AskError> for Failed {
         let name = match error {
             AskError::UnknownIssuer { .. } => "unknownIssuer",
             AskError::WhichIssuer { .. } => "whichIssuer",
-            AskError::Unavailable { .. } | AskError::Ledger { .. } => "unavailable",
+            AskError::Unavailable { .. } | AskError::Ledger { .. } | AskError::Store(_) => "unavailable",
             AskError::Denied(Denied::UnknownKey { .. }) => "unknownKey",
             AskError::Denied(Denied::Ambiguous { .. }) => "ambiguous",
             AskError::Denied(Denied::LastKey { .. }) => "lastKey",

@@ -79,6 +79,9 @@ pub enum AskError {
         /// Place, cause, remedy.
         reason: String,
     },
+    /// Nor can it be seen whose ledgers there are. Place, cause, remedy.
+    #[error("{0}")]
+    Store(String),
 }
 
 fn there_is(known: &[String]) -> String {

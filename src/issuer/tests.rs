@@ -289,21 +289,14 @@ async fn a_ledger_that_is_not_to_be_used_holds_up_no_start_and_no_reload() {
     let mut house = House::new();
     house.key("a.pem");
     let b = house.key("b.pem");
-    let folder = house.file("ledgers");
-    let store = crate::store::StoreSettings::File {
-        folder: folder.clone(),
-    };
-    house.shared.stores = Stores::open(store).unwrap();
-    let foreign = |issuer: &str| {
-        let name = format!("{}.json", crate::store::name::of(issuer));
-        let document = crate::ring::Ledger::default().encode("https://other.example.com");
-        fs::write(folder.join(name), document).unwrap();
-    };
+    let folder = house.file("state");
     let many: Vec<_> = (0..20).map(|number| format!("{A}/{number}")).collect();
-    foreign(A);
-    for issuer in &many {
-        foreign(issuer);
-    }
+    let document = crate::ring::Ledger::default().encode("https://other.example.com");
+    let issuers = many.iter().map(String::as_str).chain([A]);
+    let foreign: Vec<_> = issuers.map(|issuer| (issuer, document.clone())).collect();
+    crate::store::fake::keep(&folder, &foreign).await;
+    let local = crate::store::fake::local(&folder);
+    house.shared.stores = Stores::open(crate::store::StoreSettings::Sqlite { local }).unwrap();
 
     let start = Instant::now();
     let mut issuers = house.start(vec![house.issuer(A, "a.pem"), house.issuer(B, "b.pem")]);

@@ -1,19 +1,20 @@
 //! A ledger is changed where it is kept, by a command, while no service may be there to do it.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::file::LOCK;
+use super::database::{Database, LookError, NotKept, look, look_into_folders};
 use super::opening::{Judged, judge, judge_stored};
 use super::shared::{Read, SaveError, Shared};
-use super::{Fault, Folder, LockError, StoreSettings, name};
+use super::{Fault, LocalSettings, LockError, StoreSettings};
 use crate::client::Connections;
 use crate::display;
-use crate::ring::{Ledger, MAX_DOCUMENT};
+use crate::ring::Ledger;
 
 /// Bound of one read or write of a shared store.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,12 +34,21 @@ pub enum AmendError<E> {
     /// The change itself was refused.
     #[error(transparent)]
     Refused(E),
-    /// A running service has the folder.
+    /// A running service has the database, or its lock cannot be taken.
     #[error("the folder of the ledgers {0}")]
     Lock(LockError),
     /// The store, or what is in it, cannot be used: place, cause, remedy.
     #[error("{0}")]
     Store(String),
+}
+
+impl<E> From<LookError> for AmendError<E> {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Lock(error) => Self::Lock(error),
+            LookError::Unusable(reason) => Self::Store(reason),
+        }
+    }
 }
 
 /// Changes the ledger of an issuer in its store, over the version that was read: a race that is lost is run again.
@@ -48,120 +58,109 @@ pub async fn amend<T, E>(
     issuer: &str,
     mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
 ) -> Result<T, AmendError<E>> {
-    let Some(shared) = Shared::of(settings, issuer, &Connections::default()) else {
-        return match settings.folder() {
-            Some(folder) => in_folder(folder, issuer, change),
-            None => Err(AmendError::Store(
-                "the store is `memory`: it lives and ends with the service, use its control socket".into(),
-            )),
-        };
-    };
-    in_shared(shared, issuer, &mut change).await
+    match settings {
+        StoreSettings::Memory => Err(AmendError::Store(
+            "the store is `memory`: it lives and ends with the service, use its control socket".into(),
+        )),
+        StoreSettings::Folder { folder } => in_folder(folder, issuer, &mut change),
+        StoreSettings::Sqlite { local } => in_database(local, issuer, &mut change).await,
+        StoreSettings::Kubernetes { .. } | StoreSettings::ObjectStorage { .. } => {
+            match Shared::of(settings, issuer, &Connections::default()) {
+                Some(shared) => in_shared(shared, issuer, &mut change).await,
+                None => Err(AmendError::Store("the store is shared by nobody".into())),
+            }
+        }
+    }
 }
 
-/// The issuers that have ledgers in the folder of a store of files, so far as they can be read.
-pub fn issuers_in(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
+/// The issuers that have ledgers in a store on this machine, so far as they can be read; none are known of a shared one.
+pub fn issuers_in(settings: &StoreSettings) -> Result<Vec<String>, AmendError<Infallible>> {
+    let (mut issuers, folders) = match settings {
+        StoreSettings::Sqlite { local } => {
+            let found = look(&local.file, None)?.unwrap_or_default();
+            let issuers = found.into_iter().map(|(issuer, _)| issuer).collect();
+            (issuers, local.folders.as_slice())
+        }
+        StoreSettings::Folder { folder } => (BTreeSet::new(), std::slice::from_ref(folder)),
+        StoreSettings::Memory | StoreSettings::Kubernetes { .. } | StoreSettings::ObjectStorage { .. } => {
+            return Ok(Vec::new());
+        }
     };
-    let issuer = |path: &Path| {
-        let document = crate::fs::read(path, MAX_DOCUMENT).ok()?;
-        let document: serde_json::Value = serde_json::from_slice(&document).ok()?;
-        Some(document.get("issuer")?.as_str()?.to_owned())
-    };
-    let mut issuers: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
-        .filter_map(|path| issuer(&path))
-        .collect();
-    issuers.sort();
-    issuers.dedup();
-    issuers
+    let kept = look_into_folders(folders, None).map_err(AmendError::Store)?;
+    issuers.extend(kept.into_keys());
+    Ok(issuers.into_iter().collect())
 }
 
+/// A folder of a former release is only read.
 fn in_folder<T, E>(
     folder: &Path,
     issuer: &str,
-    mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
+    change: &mut impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
 ) -> Result<T, AmendError<E>> {
-    match folder.try_exists() {
-        Ok(true) => {}
-        // Not made for nothing.
-        Ok(false) => drop(change(None).map_err(AmendError::Refused)?),
-        Err(error) => {
-            let (folder, verb) = (folder.to_owned(), "entered");
-            return Err(AmendError::Lock(LockError::Unusable { folder, verb, error }));
-        }
+    let found = look_into_folders(&[folder.to_owned()], Some(issuer)).map_err(AmendError::Store)?;
+    match change(found.into_values().next()).map_err(AmendError::Refused)? {
+        (None, told) => Ok(told),
+        (Some(_), _) => Err(AmendError::Store(format!(
+            "{} is a folder of a former release, which is only read: name the database, by --store=sqlite:FILE",
+            display::path(folder)
+        ))),
     }
-    // As long as nobody has locked it, nobody writes there: what only looks leaves nothing behind.
-    if folder.is_dir() && !folder.join(LOCK).exists() {
-        let found = look(folder, issuer).map_err(AmendError::Store)?;
-        let is_new = found.is_none();
-        let (None, told) = change(found).map_err(AmendError::Refused)? else {
-            if is_new && !is_for_ledgers(folder) {
-                return Err(AmendError::Store(format!(
-                    "{} has files, and no ledgers: nothing is written there. Correct --store, or name an empty folder",
-                    display::path(folder)
-                )));
-            }
-            return in_locked_folder(folder, issuer, change);
-        };
-        return Ok(told);
-    }
-    in_locked_folder(folder, issuer, change)
 }
 
-/// The ledger of an issuer in a folder that nobody has locked, without a lock.
-fn look(folder: &Path, issuer: &str) -> Result<Option<Ledger>, String> {
-    let path = folder.join(format!("{}.json", name::of(issuer)));
-    if !path.exists() {
-        return Ok(None);
-    }
-    let place = display::path(&path);
-    let document =
-        crate::fs::read(&path, MAX_DOCUMENT).map_err(|error| format!("{place} cannot be read: {error}"))?;
-    let ledger = judge(&document, issuer).map_err(|fault| {
-        let (Fault::Torn(reason) | Fault::Refused(reason)) = fault;
-        format!("{place}: {reason}")
-    })?;
-    Ok(Some(ledger))
-}
-
-/// Whether a folder has ledgers, or nothing at all.
-fn is_for_ledgers(folder: &Path) -> bool {
-    let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    is_empty || !issuers_in(folder).is_empty()
-}
-
-fn in_locked_folder<T, E>(
-    folder: &Path,
+/// Looks first: what only looks changes nothing, and makes nothing.
+async fn in_database<T, E>(
+    local: &LocalSettings,
     issuer: &str,
-    mut change: impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
+    change: &mut impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
 ) -> Result<T, AmendError<E>> {
-    let mut file = Folder::open(folder).map_err(AmendError::Lock)?.ledger(issuer);
-    let is_it = |document: &[u8]| {
-        // A service would go on with an older one, and say so where people look: not here.
-        judge(document, issuer).map_err(|fault| match fault {
-            Fault::Torn(reason) => Fault::Refused(format!(
-                "{reason}; a service that starts goes on with the generation before it, if there is one"
-            )),
-            Fault::Refused(reason) => Fault::Refused(reason),
-        })
+    let place = format!("the ledger in {}", display::path(&local.file));
+    let stored = look(&local.file, Some(issuer))?.unwrap_or_default();
+    let mut found = look_into_folders(&local.folders, Some(issuer)).map_err(AmendError::Store)?;
+    let mut found = found.remove(issuer);
+    for (_, document) in stored {
+        let ledger = judge(&document, issuer).map_err(|fault| {
+            let (Fault::Torn(reason) | Fault::Refused(reason)) = fault;
+            AmendError::Store(format!("{place}: {reason}; it is left as it is"))
+        })?;
+        found = Some(found.unwrap_or_default().merge(&ledger));
+    }
+    let (None, told) = change(found).map_err(AmendError::Refused)? else {
+        return in_open_database(local, issuer, change).await;
     };
-    let loaded = file
-        .load(is_it)
-        .map_err(|error| AmendError::Store(error.to_string()))?;
-    let (ledger, told) = change(loaded.ledger).map_err(AmendError::Refused)?;
-    if let Some(ledger) = ledger {
-        let saved = file.save(&ledger.encode(issuer));
-        saved.map_err(|error| {
+    Ok(told)
+}
+
+/// As a service does it, after it has taken over what former releases left.
+async fn in_open_database<T, E>(
+    local: &LocalSettings,
+    issuer: &str,
+    change: &mut impl FnMut(Option<Ledger>) -> Result<Change<T>, E>,
+) -> Result<T, AmendError<E>> {
+    let database = Database::open(local.clone(), Box::new(|_| {})).map_err(AmendError::Lock)?;
+    let changed = async {
+        let loaded = database.load(issuer, PATIENCE).await;
+        let loaded = loaded.map_err(|failure| AmendError::Store(failure.to_string()))?;
+        let (ledger, told) = change(loaded.ledger).map_err(AmendError::Refused)?;
+        let Some(ledger) = ledger else { return Ok(told) };
+        let late = Instant::now() + PATIENCE;
+        let mut kept = database.keep(issuer, ledger.encode(issuer).into()).await;
+        while kept == Err(NotKept::Late) && Instant::now() < late {
+            sleep(PAUSE).await;
+            if database.is_kept(issuer) {
+                kept = Ok(());
+            }
+        }
+        kept.map_err(|not| {
             AmendError::Store(format!(
-                "the ledger in {} cannot be written: {error}",
-                display::path(folder)
+                "the ledger in {} cannot be written: {not}",
+                display::path(&local.file)
             ))
         })?;
-    }
-    Ok(told)
+        Ok(told)
+    };
+    let changed = changed.await;
+    database.end(PATIENCE).await;
+    changed
 }
 
 pub(super) async fn in_shared<T, E>(
@@ -224,22 +223,42 @@ pub(super) async fn in_shared<T, E>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::store::fake::ledger;
+    use crate::store::fake::{self, ledger};
 
     const ISSUER: &str = "https://a.example";
 
-    fn files(folder: &Path) -> StoreSettings {
-        StoreSettings::File {
-            folder: folder.to_owned(),
-        }
+    fn sqlite(folder: &Path) -> StoreSettings {
+        let local = fake::local(folder);
+        StoreSettings::Sqlite { local }
+    }
+
+    /// The files in a folder, with their sizes.
+    fn files(folder: &Path) -> Vec<(String, u64)> {
+        let Ok(entries) = fs::read_dir(folder) else {
+            return Vec::new();
+        };
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.unwrap())
+            .map(|entry| {
+                (
+                    entry.file_name().into_string().unwrap(),
+                    entry.metadata().unwrap().len(),
+                )
+            })
+            .collect();
+        files.sort();
+        files
     }
 
     #[tokio::test]
-    async fn a_change_is_written_and_a_look_is_not() {
+    async fn a_change_is_written_and_a_look_makes_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("ledgers");
-        let settings = files(&folder);
+        let folder = home.path().join("state");
+        let settings = sqlite(&folder);
+        assert_eq!(issuers_in(&settings).unwrap(), Vec::<String>::new());
         let refused = amend(&settings, ISSUER, |found| {
             assert_eq!(found, None);
             Err::<Change<()>, _>("nothing here")
@@ -249,16 +268,34 @@ mod tests {
 
         let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
         amend(&settings, ISSUER, write).await.unwrap();
-        assert_eq!(issuers_in(&folder), [ISSUER]);
-        let file = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-        let file = file
-            .into_iter()
-            .find(|path| path.extension().unwrap() == "json")
-            .unwrap();
-        let before = fs::metadata(&file).unwrap().modified().unwrap();
+        // As one that was copied here: without a lock.
+        fs::remove_file(folder.join("ledgers.db.lock")).unwrap();
+        let before = files(&folder);
+        assert_eq!(issuers_in(&settings).unwrap(), [ISSUER]);
         let found = amend(&settings, ISSUER, |found| Ok::<_, ()>((None, found))).await;
         assert_eq!(found.unwrap(), Some(ledger(&["a"])));
-        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+        assert_eq!(files(&folder), before);
+    }
+
+    #[tokio::test]
+    async fn what_a_service_wrote_before_it_was_killed_is_seen() {
+        let home = tempfile::tempdir().unwrap();
+        let (running, killed) = (home.path().join("running"), home.path().join("killed"));
+        let service = fake::database(&running);
+        service.load(ISSUER, PATIENCE).await.unwrap();
+        let document = ledger(&["a"]).encode(ISSUER);
+        fake::kept(&service, ISSUER, document).await;
+        fs::create_dir(&killed).unwrap();
+        for (file, _) in files(&running) {
+            fs::copy(running.join(&file), killed.join(&file)).unwrap();
+        }
+        assert!(
+            killed.join("ledgers.db-wal").metadata().unwrap().len() > 0,
+            "it is in the log"
+        );
+        assert_eq!(issuers_in(&sqlite(&killed)).unwrap(), [ISSUER]);
+        let found = amend(&sqlite(&killed), ISSUER, |found| Ok::<_, ()>((None, found))).await;
+        assert_eq!(found.unwrap(), Some(ledger(&["a"])));
     }
 
     #[tokio::test]
@@ -266,75 +303,84 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("file"), "").unwrap();
         // As one of another user, but for root too.
-        let settings = files(&home.path().join("file").join("ledgers"));
+        let settings = sqlite(&home.path().join("file").join("state"));
         let look = |found| Ok::<_, ()>((None, found));
         let error = amend(&settings, ISSUER, look).await.unwrap_err();
-        assert!(
-            matches!(error, AmendError::Lock(LockError::Unusable { .. })),
-            "{error:?}"
-        );
+        assert!(matches!(error, AmendError::Store(_)), "{error:?}");
+        issuers_in(&settings).unwrap_err();
     }
 
     #[tokio::test]
-    async fn what_only_looks_creates_nothing_and_what_writes_refuses_a_folder_without_ledgers() {
+    async fn a_database_that_a_service_has_is_said_to_be_in_use_and_never_to_be_empty() {
         let home = tempfile::tempdir().unwrap();
-        let names = || {
-            let mut names: Vec<_> = fs::read_dir(home.path())
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        };
-        let settings = files(home.path());
-        let look = |found| Ok::<_, ()>((None, found));
+        let service = fake::database(home.path());
+        service.load(ISSUER, PATIENCE).await.unwrap();
+        let settings = sqlite(home.path());
         let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
-        let refuse = |_| Err::<Change<()>, _>("no such key");
-        assert_eq!(amend(&settings, ISSUER, look).await.unwrap(), None);
-        assert_eq!(names(), [""; 0], "an empty folder stays empty");
-        for text in ["{}", "[Match]"] {
-            fs::write(home.path().join("other.json"), text).unwrap();
-            assert_eq!(amend(&settings, ISSUER, look).await.unwrap(), None);
-            assert!(amend(&settings, ISSUER, refuse).await.is_err());
-            let error = format!("{:?}", amend(&settings, ISSUER, write).await.unwrap_err());
-            assert!(error.contains("no ledgers"), "{error}");
-            assert_eq!(names(), ["other.json"]);
-        }
-        fs::remove_file(home.path().join("other.json")).unwrap();
-        amend(&settings, ISSUER, write).await.unwrap();
-        fs::remove_file(home.path().join(LOCK)).unwrap();
-        let before = names();
-        let found = amend(&settings, ISSUER, look).await.unwrap();
-        assert_eq!(found, Some(ledger(&["a"])), "a copy that was never locked");
-        assert_eq!(names(), before);
-    }
-
-    #[tokio::test]
-    async fn a_folder_that_a_service_has_is_left_alone() {
-        let home = tempfile::tempdir().unwrap();
-        let _service = Folder::open(home.path()).unwrap();
-        let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
-        let error = amend(&files(home.path()), ISSUER, write).await.unwrap_err();
+        let error = amend(&settings, ISSUER, write).await.unwrap_err();
         assert!(
             matches!(error, AmendError::Lock(LockError::Locked { .. })),
             "{error:?}"
         );
+        let error = issuers_in(&settings).unwrap_err();
+        assert!(
+            matches!(error, AmendError::Lock(LockError::Locked { .. })),
+            "{error:?}"
+        );
+        // Whoever took the lock away does not get in.
+        fs::remove_file(home.path().join("ledgers.db.lock")).unwrap();
+        let error = issuers_in(&settings).unwrap_err();
+        assert!(error.to_string().contains("has it open"), "{error:?}");
     }
 
     #[tokio::test]
-    async fn a_torn_ledger_stays_for_the_service_to_report() {
+    async fn a_damaged_database_stays_for_the_service_to_report() {
         let home = tempfile::tempdir().unwrap();
         let write = |_| Ok::<_, ()>((Some(ledger(&["a"])), ()));
-        amend(&files(home.path()), ISSUER, write).await.unwrap();
-        let entries = fs::read_dir(home.path()).unwrap();
-        let file = entries
-            .map(|entry| entry.unwrap().path())
-            .find(|path| path.extension().unwrap() == "json");
-        let file = file.unwrap();
+        amend(&sqlite(home.path()), ISSUER, write).await.unwrap();
+        let file = home.path().join("ledgers.db");
         fs::write(&file, "{").unwrap();
-        let error = amend(&files(home.path()), ISSUER, write).await.unwrap_err();
+        let error = amend(&sqlite(home.path()), ISSUER, write).await.unwrap_err();
         assert!(matches!(error, AmendError::Store(_)), "{error:?}");
+        issuers_in(&sqlite(home.path())).unwrap_err();
         assert_eq!(fs::read_to_string(&file).unwrap(), "{");
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_a_former_release_is_read_and_not_written() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home
+            .path()
+            .join(format!("{}.json", crate::store::name::of(ISSUER)));
+        fs::write(file, ledger(&["a"]).encode(ISSUER)).unwrap();
+        let folder = home.path().to_owned();
+        let settings = StoreSettings::Folder { folder };
+        let before = files(home.path());
+        assert_eq!(issuers_in(&settings).unwrap(), [ISSUER]);
+        let found = amend(&settings, ISSUER, |found| Ok::<_, ()>((None, found))).await;
+        assert_eq!(found.unwrap(), Some(ledger(&["a"])));
+        let write = |_| Ok::<_, String>((Some(ledger(&["b"])), ()));
+        let error = amend(&settings, ISSUER, write).await.unwrap_err();
+        assert!(error.to_string().contains("only read"), "{error}");
+        assert_eq!(files(home.path()), before);
+    }
+
+    #[tokio::test]
+    async fn a_revocation_before_the_first_start_of_this_release_is_of_what_the_folder_has() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("ledgers");
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join(format!("{}.json", crate::store::name::of(ISSUER)));
+        fs::write(file, ledger(&["a"]).encode(ISSUER)).unwrap();
+        assert_eq!(issuers_in(&sqlite(home.path())).unwrap(), [ISSUER]);
+        let add = |found: Option<Ledger>| {
+            let found = found.expect("the one in the folder");
+            Ok::<_, ()>((Some(found.merge(&ledger(&["b"]))), ()))
+        };
+        amend(&sqlite(home.path()), ISSUER, add).await.unwrap();
+        assert!(!folder.exists(), "it was taken over");
+        let found = amend(&sqlite(home.path()), ISSUER, |found| Ok::<_, ()>((None, found))).await;
+        assert_eq!(found.unwrap(), Some(ledger(&["a", "b"])));
     }
 
     #[tokio::test]

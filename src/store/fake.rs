@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -10,9 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 
 use super::copy::LocalCopy;
+use super::database::{Database, NotKept};
 use super::shared::Shared;
 use super::shared::fake::Fake;
-use super::{Replica, StoreSettings, Stores};
+use super::{FolderLock, LocalSettings, Replica, StoreSettings, Stores};
 use crate::key::{PublicKey, parse_jwks};
 use crate::ring::{Ledger, Listing, Ring, Rules, SourceId};
 
@@ -37,19 +39,69 @@ pub(super) fn ledger(names: &[&str]) -> Ledger {
     ring.into_ledger()
 }
 
+/// The database in a folder.
+pub(crate) fn local(folder: &Path) -> LocalSettings {
+    LocalSettings {
+        file: folder.join("ledgers.db"),
+        folders: vec![folder.join("ledgers")],
+    }
+}
+
+/// It, open.
+pub(super) fn database(folder: &Path) -> Arc<Database> {
+    Arc::new(Database::open(local(folder), Box::new(|_| {})).unwrap())
+}
+
+/// Keeps documents there, while nobody has it.
+pub(crate) async fn keep(folder: &Path, documents: &[(&str, Vec<u8>)]) {
+    let database = Database::open(local(folder), Box::new(|_| {})).unwrap();
+    for (issuer, document) in documents {
+        kept(&database, issuer, document.as_slice()).await;
+    }
+    database.end(Duration::from_secs(10)).await;
+}
+
+/// Keeps a document, however long that takes.
+pub(super) async fn kept(database: &Database, issuer: &str, document: impl Into<Arc<[u8]>>) {
+    match database.keep(issuer, document.into()).await {
+        Err(NotKept::Late) => {
+            while !database.is_kept(issuer) {
+                tokio::task::yield_now().await;
+            }
+        }
+        kept => kept.unwrap(),
+    }
+}
+
+/// Waits until nobody has it any more.
+pub(crate) async fn is_left(folder: &Path) {
+    let start = Instant::now();
+    while FolderLock::take(folder, "ledgers.db.lock").is_err() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "the database is still open"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
 impl Stores {
+    /// How many changes were given to the database.
+    pub(crate) fn kept(&self) -> u64 {
+        self.0.database.as_ref().unwrap().pushed()
+    }
+
     /// Ledgers that are kept in a folder and, that of this issuer, in a store in memory besides; and how often that store
     /// was used so far.
     pub(crate) fn faked(folder: &Path, issuer: &str) -> (Self, impl Fn() -> Uses + use<>) {
-        let settings = StoreSettings::File {
-            folder: folder.to_owned(),
-        };
+        let local = local(folder);
+        let settings = StoreSettings::Sqlite { local };
         let stores = Self::open(settings).unwrap();
         let shared = Fake::default();
-        let local = stores.0.folder.as_ref().map(|folder| folder.ledger(issuer));
+        let local = stores.0.database.clone();
         let replica = Replica::new(
             issuer,
-            local.map(LocalCopy::new),
+            local.map(|database| LocalCopy::new(database, issuer)),
             Some(Shared::Fake(shared.clone())),
         );
         stores

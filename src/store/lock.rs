@@ -40,7 +40,7 @@ pub struct FolderLock {
 
 impl FolderLock {
     /// Makes the folder (for this user alone) where it is missing, and locks it by a file of this name in it.
-    pub fn take(folder: &Path, name: &str) -> Result<Self, LockError> {
+    pub fn take(folder: &Path, name: impl AsRef<Path>) -> Result<Self, LockError> {
         let unusable = |verb| {
             move |error| LockError::Unusable {
                 folder: folder.to_owned(),

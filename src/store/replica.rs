@@ -19,8 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use status::Status;
 
-use super::copy::{LoadFailure, LocalCopy, NotKept};
-use super::opening::{Opening, Said, judge, opening};
+use super::copy::LocalCopy;
+use super::database::{LoadFailure, NotKept};
+use super::opening::{Opening, Said, opening};
 use super::shared::{SaveError, Shared, StoreError};
 use super::tracker::{Seen, Step, Tracker};
 use crate::ring::Ledger;
@@ -173,15 +174,14 @@ impl Replica {
                     self.durable(Err(NotKept::Failed(reason)));
                 }
                 _ if ledger.is_empty() => {}
-                _ => self.durable(copy.keep(ledger.encode(&self.0.issuer).into()).await),
+                _ => self.durable(copy.keep(ledger).await),
             }
         }
         opening
     }
 
     async fn local_says(&self, local: &LocalCopy, within: Duration) -> Said {
-        let issuer = self.0.issuer.clone();
-        match local.load(within, move |document| judge(document, &issuer)).await {
+        match local.load(within).await {
             Ok(loaded) => {
                 self.report(&loaded.unusable, loaded.ledger.is_some());
                 match loaded.ledger {
@@ -217,10 +217,12 @@ impl Replica {
         if self.newest().as_ref() == Some(ledger) {
             return;
         }
-        *self.newest() = Some(ledger.clone());
+        let before = self.newest().replace(ledger.clone()).unwrap_or_default();
         let Some(local) = &self.0.local else { return };
-        let kept = local.keep(ledger.encode(&self.0.issuer).into()).await;
-        self.durable(kept);
+        self.durable(local.keep(ledger).await);
+        if !ledger.revocations().eq(before.revocations()) {
+            local.is_precious();
+        }
     }
 
     /// Whether all that it knows is where it is kept, so that its issuer may rest.
@@ -284,7 +286,7 @@ impl Replica {
             }
             // What was not kept so far.
             let newest = self.newest().clone().unwrap_or_default();
-            self.durable(local.keep(newest.encode(&self.0.issuer).into()).await);
+            self.durable(local.keep(&newest).await);
         }
         std::future::pending::<()>().await;
     }
@@ -380,6 +382,14 @@ impl Replica {
                 link.tracker.not_written(now);
                 self.unreachable(&error.to_string(), true);
             }
+        }
+    }
+
+    /// Shows the ledger, if there is one yet.
+    pub(super) fn show(&self, each: &mut dyn FnMut(&str, &Ledger)) {
+        let newest = self.newest().clone();
+        if let Some(ledger) = newest {
+            each(&self.0.issuer, &ledger);
         }
     }
 

@@ -1,22 +1,26 @@
 //! Where ledgers are kept, as configured and validated.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::client::{self, ApiServerSettings};
 use crate::objects::{self, ObjectStorageSettings};
 
 /// How any store but memory is written as a URL.
-pub const STORE_URLS: &str =
-    "file:///FOLDER, kubernetes://NAMESPACE, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";
+pub const STORE_URLS: &str = "sqlite:FILE, file:FOLDER (of a former release, only read), kubernetes://NAMESPACE, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX";
 
-/// A store. All but memory have a folder on this machine.
+/// A store. All but memory have a database on this machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoreSettings {
     /// In this process alone.
     Memory,
-    /// In a folder.
-    File {
-        /// The folder; one process alone may have it.
+    /// In a database on this machine.
+    Sqlite {
+        /// Where.
+        local: LocalSettings,
+    },
+    /// In a folder of a former release: for looking at it alone.
+    Folder {
+        /// The folder.
         folder: PathBuf,
     },
     /// In `ConfigMap`s, shared by replicas.
@@ -24,24 +28,24 @@ pub enum StoreSettings {
         /// Where.
         shared: KubernetesSettings,
         /// The copies of this replica.
-        folder: PathBuf,
+        local: LocalSettings,
     },
     /// In object storage, shared by replicas.
     ObjectStorage {
         /// Where.
         shared: ObjectStorageSettings,
         /// The copies of this replica.
-        folder: PathBuf,
+        local: LocalSettings,
     },
 }
 
 impl StoreSettings {
-    /// The folder on this machine.
-    pub fn folder(&self) -> Option<&Path> {
+    /// The database on this machine.
+    pub fn local(&self) -> Option<&LocalSettings> {
         match self {
-            Self::Memory => None,
-            Self::File { folder } | Self::Kubernetes { folder, .. } | Self::ObjectStorage { folder, .. } => {
-                Some(folder)
+            Self::Memory | Self::Folder { .. } => None,
+            Self::Sqlite { local } | Self::Kubernetes { local, .. } | Self::ObjectStorage { local, .. } => {
+                Some(local)
             }
         }
     }
@@ -55,7 +59,7 @@ pub fn faults(settings: &StoreSettings) -> Vec<(String, String)> {
         format!("store.{kind}{dot}{field}")
     };
     match settings {
-        StoreSettings::Memory | StoreSettings::File { .. } => Vec::new(),
+        StoreSettings::Memory | StoreSettings::Sqlite { .. } | StoreSettings::Folder { .. } => Vec::new(),
         StoreSettings::Kubernetes { shared, .. } => client::faults(&shared.access)
             .into_iter()
             .map(|(field, cause)| (at("kubernetes", field), cause.to_string()))
@@ -65,6 +69,15 @@ pub fn faults(settings: &StoreSettings) -> Vec<(String, String)> {
             .map(|(field, reason)| (at("objectStorage", field), reason))
             .collect(),
     }
+}
+
+/// A database of ledgers on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSettings {
+    /// The file; one process alone may have it.
+    pub file: PathBuf,
+    /// Folders of former releases, whose ledgers are taken over.
+    pub folders: Vec<PathBuf>,
 }
 
 /// `ConfigMap`s of an API server.

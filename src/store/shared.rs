@@ -32,7 +32,7 @@ impl Shared {
     /// The shared store of an issuer, if the settings name one. All that are given the same connections share them.
     pub(super) fn of(settings: &StoreSettings, issuer: &str, connections: &Connections) -> Option<Self> {
         match settings {
-            StoreSettings::Memory | StoreSettings::File { .. } => None,
+            StoreSettings::Memory | StoreSettings::Sqlite { .. } | StoreSettings::Folder { .. } => None,
             StoreSettings::Kubernetes { shared, .. } => {
                 let object = ConfigMap::new(shared, issuer, connections.clone());
                 Some(Self::Kubernetes(Box::new(object)))

@@ -5,6 +5,7 @@ mod commands;
 mod completions;
 mod confirmation;
 mod credentials;
+mod disk;
 mod help;
 mod keys;
 mod kill;

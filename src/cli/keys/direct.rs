@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::control::{Audit, Carried, Failed, Report, Request, Verb, me};
 use crate::issuer::AskError;
 use crate::ring::{Command, Done, Ledger, Ring, Rules, SourceId};
-use crate::store::{AmendError, Change, LockError, StoreSettings, amend, issuers_in};
+use crate::store::{AmendError, Change, LockError, amend, issuers_in};
 
 /// The default: where no configuration says another.
 const RETENTION: SignedDuration = SignedDuration::from_hours(49);
@@ -59,28 +59,28 @@ async fn carried(store: &Store, verb: Verb, request: &Request) -> anyhow::Result
 }
 
 impl Store {
-    /// The issuers that the configuration names, and those that have files.
-    fn known(&self) -> Vec<String> {
+    /// The issuers that the configuration names, and those that have ledgers on this machine.
+    fn known(&self) -> Result<Vec<String>, AskError> {
         let mut known = Vec::new();
         if self.is_configured {
             let configured = self.settings.issuers.iter();
             known.extend(configured.map(|issuer| issuer.profile.issuer.as_str().to_owned()));
         }
-        if let StoreSettings::File { folder } = &self.settings.store {
-            let kept = issuers_in(folder);
-            known.extend(kept);
-        }
+        let kept = issuers_in(&self.settings.store);
+        known.extend(kept.map_err(|error| AskError::Store(cannot_be_used(&error)))?);
         known.sort();
         known.dedup();
-        known
+        Ok(known)
     }
 
     fn issuer(&self, named: Option<&str>) -> Result<String, AskError> {
-        let known = self.known();
-        match (named, known.as_slice()) {
-            (Some(named), _) => Ok(named.to_owned()),
-            (None, [only]) => Ok(only.clone()),
-            (None, _) => Err(AskError::WhichIssuer { known }),
+        if let Some(named) = named {
+            return Ok(named.to_owned());
+        }
+        let known = self.known()?;
+        match known.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => Err(AskError::WhichIssuer { known }),
         }
     }
 
@@ -124,7 +124,7 @@ impl Store {
                 (None, _) => {
                     return Err(AskError::UnknownIssuer {
                         asked: issuer.to_owned(),
-                        known: self.known(),
+                        known: self.known().unwrap_or_default(),
                     });
                 }
             };
@@ -140,13 +140,7 @@ impl Store {
         let outcome = amend(&self.settings.store, issuer, change).await;
         let outcome = outcome.map_err(|error| match error {
             AmendError::Refused(error) => error,
-            AmendError::Lock(error @ LockError::Locked { .. }) => unusable(format!(
-                "the folder of the ledgers {error}: give the command to that service, without --store"
-            )),
-            AmendError::Lock(error) => unusable(format!(
-                "the folder of the ledgers {error}: run this as the user that the service runs as, or as root"
-            )),
-            AmendError::Store(reason) => unusable(reason),
+            error => unusable(cannot_be_used(&error)),
         })?;
         if let (Command::ApproveUnheard { name, .. }, Done::Hit(keys)) = (command, &outcome.done)
             && keys.is_empty()
@@ -159,5 +153,15 @@ impl Store {
         let mut report = Report::new(issuer, now, outcome);
         report.warnings = warnings;
         Ok(report)
+    }
+}
+
+fn cannot_be_used<E: std::fmt::Display>(error: &AmendError<E>) -> String {
+    match error {
+        AmendError::Lock(LockError::Locked { .. }) => {
+            format!("{error}: give the command to that service, without --store")
+        }
+        AmendError::Lock(_) => format!("{error}: run this as the user that the service runs as, or as root"),
+        AmendError::Refused(_) | AmendError::Store(_) => error.to_string(),
     }
 }

@@ -14,7 +14,9 @@ use super::direct::Store;
 use crate::client::ApiServerSettings;
 use crate::config::Settings;
 use crate::control::SOCKET;
-use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings, STORE_URLS, StoreSettings};
+use crate::store::{
+    Bucket, KubernetesSettings, LocalSettings, ObjectStorageSettings, STORE_URLS, StoreSettings,
+};
 
 /// Where the image and the systemd unit keep state.
 const USUAL: &str = "/var/lib/oidc-issuer";
@@ -75,7 +77,9 @@ pub(super) struct WayArgs {
 pub(in crate::cli) fn with_store(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for arg in args {
-        let is_url = arg.to_str().is_some_and(|text| text.contains("://"));
+        let is_url = arg.to_str().is_some_and(|text| {
+            text.contains("://") || text.starts_with("sqlite:/") || text.starts_with("file:/")
+        });
         match joined.last_mut() {
             Some(last) if is_url && *last == "--store" => {
                 last.push("=");
@@ -166,13 +170,28 @@ fn parse(url: &str) -> Result<(String, u16), String> {
 
 /// A store by its URL.
 fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
-    let copies = settings.state_dir.join("ledgers");
-    if let Some(folder) = url.strip_prefix("file://") {
-        let folder = PathBuf::from(folder);
-        if !folder.is_absolute() {
-            return Err(format!("--store: `{url}` names no folder: write file:///FOLDER"));
+    let local = crate::config::local_store(&settings.state_dir);
+    let path = |kind: &str| {
+        let path = url.strip_prefix(kind)?;
+        Some(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
+    };
+    if let Some(file) = path("sqlite:") {
+        if !file.is_absolute() {
+            return Err(format!(
+                "--store: `{url}` names no file: write sqlite:/FOLDER/FILE"
+            ));
         }
-        return Ok(StoreSettings::File { folder });
+        let local = LocalSettings {
+            file,
+            folders: Vec::new(),
+        };
+        return Ok(StoreSettings::Sqlite { local });
+    }
+    if let Some(folder) = path("file:") {
+        if !folder.is_absolute() {
+            return Err(format!("--store: `{url}` names no folder: write file:/FOLDER"));
+        }
+        return Ok(StoreSettings::Folder { folder });
     }
     if let Some(namespace) = url.strip_prefix("kubernetes://") {
         if !crate::store::is_label(namespace, 63) {
@@ -189,7 +208,7 @@ fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
                 namespace: Some(namespace.to_owned()),
                 name_prefix: "oidc-issuer".to_owned(),
             },
-            folder: copies,
+            local,
         });
     }
     if !Bucket::is_named_by(url) {
@@ -205,7 +224,7 @@ fn named(url: &str, settings: &Settings) -> Result<StoreSettings, String> {
             ca_file: None,
             credentials_file: None,
         },
-        folder: copies,
+        local,
     })
 }
 

@@ -1,24 +1,50 @@
 use super::*;
 use crate::client::ApiServerSettings;
-use crate::store::{Bucket, KubernetesSettings, ObjectStorageSettings};
+use crate::store::{Bucket, KubernetesSettings, LocalSettings, ObjectStorageSettings};
 
 fn store(yaml: &str) -> StoreSettings {
     taken(&issuer_with(yaml)).store
 }
 
-fn ledgers() -> PathBuf {
-    PathBuf::from("/state/ledgers")
+fn local(file: &str, folders: &[&str]) -> LocalSettings {
+    LocalSettings {
+        file: file.into(),
+        folders: folders.iter().map(PathBuf::from).collect(),
+    }
+}
+
+fn copies() -> LocalSettings {
+    local("/state/ledgers.db", &["/state/ledgers"])
 }
 
 #[test]
-fn ledgers_are_files_in_the_state_folder_unless_told_otherwise() {
-    let files = |folder: &str| StoreSettings::File {
-        folder: folder.into(),
+fn ledgers_are_in_a_database_in_the_state_folder_unless_told_otherwise() {
+    let sqlite = |file: &str, folders: &[&str]| StoreSettings::Sqlite {
+        local: local(file, folders),
     };
-    assert_eq!(store(""), files("/state/ledgers"));
-    assert_eq!(store("store: {file: {}}"), files("/state/ledgers"));
-    assert_eq!(store("stateDir: /s"), files("/s/ledgers"));
-    assert_eq!(store("store: {file: {folder: /l}}"), files("/l"));
+    let default = StoreSettings::Sqlite { local: copies() };
+    assert_eq!(store(""), default);
+    assert_eq!(store("store: {sqlite: {}}"), default);
+    assert_eq!(store("stateDir: /s"), sqlite("/s/ledgers.db", &["/s/ledgers"]));
+    assert_eq!(
+        store("store: {sqlite: {file: /l.db}}"),
+        sqlite("/l.db", &["/state/ledgers"])
+    );
+    // As in the release before: what is in the folder is taken over.
+    assert_eq!(store("store: {file: {}}"), default);
+    assert_eq!(
+        store("store: {file: {folder: /l}}"),
+        sqlite("/state/ledgers.db", &["/state/ledgers", "/l"])
+    );
+    for (yaml, is_warned) in [
+        ("store: {file: {}}", true),
+        ("store: {sqlite: {}}", false),
+        ("", false),
+    ] {
+        let warnings = taken(&issuer_with(yaml)).warnings();
+        let warns = warnings.iter().any(|warning| warning.contains("store.file"));
+        assert_eq!(warns, is_warned, "{yaml}: {warnings:?}");
+    }
     assert_eq!(store("store: {memory: {}}"), StoreSettings::Memory);
     assert!(taken(&issuer_with("")).keeps_state());
     assert!(!taken(&issuer_with("store: {memory: {}}\nlisteners: [{address: ':80'}]")).keeps_state());
@@ -33,7 +59,7 @@ fn config_maps_are_in_the_pods_own_namespace_or_a_named_one() {
     };
     let kubernetes = |shared: &KubernetesSettings| StoreSettings::Kubernetes {
         shared: shared.clone(),
-        folder: ledgers(),
+        local: copies(),
     };
     assert_eq!(store("store: {kubernetes: {}}"), kubernetes(&expected));
     expected.access.kubeconfig = Some("/etc/oidc-issuer/k.yaml".into());
@@ -74,7 +100,7 @@ fn a_bucket_has_a_kind_and_what_belongs_to_it() {
         store(yaml),
         StoreSettings::ObjectStorage {
             shared: expected,
-            folder: ledgers()
+            local: copies()
         }
     );
     for (fields, place, told) in [

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::super::copy::{LocalCopy, NotKept};
-use super::super::file::Unusable;
+use super::super::copy::LocalCopy;
+use super::super::database::NotKept;
+use super::super::folder::Unusable;
 use super::Replica;
 use crate::display;
 use crate::metrics::{SharedStoreState, StoreState};

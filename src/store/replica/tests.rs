@@ -1,14 +1,13 @@
 use std::path::Path;
 
 use super::*;
-use crate::store::Folder;
-use crate::store::fake::{ISSUER, document, ledger};
+use crate::store::fake::{self, ISSUER, document, ledger};
 use crate::store::shared::fake::{Fake, Mood};
 
 const REFRESH: Duration = Duration::from_secs(10);
 
 fn replica(folder: Option<&Path>, store: Option<&Fake>) -> Replica {
-    let local = folder.map(|folder| LocalCopy::new(Folder::open(folder).unwrap().ledger(ISSUER)));
+    let local = folder.map(|folder| LocalCopy::new(fake::database(folder), ISSUER));
     Replica::new(ISSUER, local, store.map(|store| Shared::Fake(store.clone())))
 }
 
@@ -97,11 +96,9 @@ async fn the_local_copy_outlives_the_process() {
     let first = replica(Some(home.path()), None);
     first.open().await;
     first.keep(&ledger(&["a"])).await;
-    assert_eq!(first.status_now().not_durable, None);
+    until("it is written", || first.status_now().not_durable.is_none()).await;
     drop(first);
-    while Folder::open(home.path()).is_err() {
-        tokio::task::yield_now().await;
-    }
+    fake::is_left(home.path()).await;
     assert_eq!(replica(Some(home.path()), None).open().await, ledger(&["a"]));
 }
 
@@ -203,10 +200,7 @@ async fn a_replica_without_a_copy_waits_for_the_store() {
 #[tokio::test]
 async fn a_replica_with_a_copy_starts_from_it_while_the_store_hangs() {
     let home = tempfile::tempdir().unwrap();
-    let mut file = Folder::open(home.path()).unwrap().ledger(ISSUER);
-    file.load(|document| judge(document, ISSUER)).unwrap();
-    file.save(&document(&["a"])).unwrap();
-    drop(file);
+    fake::keep(home.path(), &[(ISSUER, document(&["a"]))]).await;
     let store = Fake::holding(document(&["b"]));
     store.is(Mood::Hangs);
     let start = Instant::now();
@@ -259,9 +253,7 @@ async fn a_copy_is_made_of_what_the_store_had() {
     let first = replica(Some(home.path()), Some(&store));
     first.open().await;
     drop(first);
-    while Folder::open(home.path()).is_err() {
-        tokio::task::yield_now().await;
-    }
+    fake::is_left(home.path()).await;
     let alone = replica(Some(home.path()), None);
     assert_eq!(alone.open().await, ledger(&["a"]));
 }
@@ -430,9 +422,7 @@ async fn another_issuers_ledger_at_the_start_stops_the_issuer_until_it_is_gone()
 #[tokio::test]
 async fn a_copy_that_could_not_be_read_at_the_start_is_merged_when_it_can() {
     let home = tempfile::tempdir().unwrap();
-    let path = home
-        .path()
-        .join(format!("{}.json", crate::store::name::of(ISSUER)));
+    let (path, elsewhere) = (home.path().join("ledgers.db"), tempfile::tempdir().unwrap());
     std::os::unix::fs::symlink(&path, &path).unwrap();
     let store = Fake::holding(document(&["b"]));
     let replica = Running::start(Some(home.path()), Some(&store)).await;
@@ -442,32 +432,36 @@ async fn a_copy_that_could_not_be_read_at_the_start_is_merged_when_it_can() {
     assert!(not_durable.is_some(), "it is not written before it was read");
 
     std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, document(&["a"])).unwrap();
+    fake::keep(elsewhere.path(), &[(ISSUER, document(&["a"]))]).await;
+    std::fs::rename(elsewhere.path().join("ledgers.db"), &path).unwrap();
     let all = ledger(&["a", "b", "c"]);
     until("it is merged", || replica.now() == all && stored(&store) == all).await;
     until("and written", || {
-        let kept = std::fs::read(&path).is_ok_and(|kept| kept == all.encode(ISSUER));
-        kept && replica.replica.status_now().not_durable.is_none()
+        replica.replica.status_now().not_durable.is_none()
     })
     .await;
+    drop(replica);
+    fake::is_left(home.path()).await;
+    assert_eq!(self::replica(Some(home.path()), None).open().await, all);
 }
 
-#[tokio::test(start_paused = true)]
+/// Paused time would run away from the disk.
+#[tokio::test]
 async fn the_generation_before_a_torn_one_is_still_known_when_the_local_copy_comes_later() {
     let store = Fake::holding(torn());
     store.now().previous = Some(document(&["a"]).into());
     let home = tempfile::tempdir().unwrap();
-    let path = home
-        .path()
-        .join(format!("{}.json", crate::store::name::of(ISSUER)));
     let other = ledger(&["b"]).encode("https://other.example.com");
-    std::fs::write(&path, other).unwrap();
-    let replica = replica(Some(home.path()), Some(&store));
+    fake::keep(home.path(), &[(ISSUER, other)]).await;
+    let database = fake::database(home.path());
+    let local = LocalCopy::new(Arc::clone(&database), ISSUER);
+    let replica = Replica::new(ISSUER, Some(local), Some(Shared::Fake(store.clone())));
     let opening = tokio::spawn({
         let replica = replica.clone();
         async move { replica.open().await }
     });
     until("it is refused", || replica.status_now().waits.is_some()).await;
-    std::fs::remove_file(&path).unwrap();
+    let own = Ledger::default().encode(ISSUER);
+    fake::kept(&database, ISSUER, own).await;
     assert_eq!(opening.await.unwrap(), ledger(&["a"]));
 }

@@ -153,7 +153,7 @@ fn a_store_that_is_none_is_answered_with_every_kind_that_there_is() {
     for wrong in ["--store=foo://x", "--store=foo", "--store=ftp://a/b"] {
         let told = run(&["keys", "list", wrong]);
         assert_eq!(told.code, Some(64), "{}", told.stderr);
-        for kind in ["file:///", "s3://", "gs://", "az://", "kubernetes://"] {
+        for kind in ["sqlite:", "file:", "s3://", "gs://", "az://", "kubernetes://"] {
             assert!(told.stderr.contains(kind), "{kind} is not in {}", told.stderr);
             assert!(help.contains(kind), "{kind} is not in {help}");
         }

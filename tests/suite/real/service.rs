@@ -68,9 +68,26 @@ impl OidcIssuer {
         Self::spawn_as("json", folder, state, arguments)
     }
 
+    /// The same, run by another program, which is given the words after its own, and becomes the service.
+    pub(crate) fn spawn_by(words: &[&str], state: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = without_settings(Command::new(words[0]));
+        command.args(&words[1..]).arg(env!("CARGO_BIN_EXE_oidc-issuer"));
+        Self::spawn_command(command, "json", folder, state.to_owned(), arguments)
+    }
+
     fn spawn_as(format: &str, folder: TempDir, state: PathBuf, arguments: &[impl AsRef<OsStr>]) -> Self {
+        Self::spawn_command(binary(), format, folder, state, arguments)
+    }
+
+    fn spawn_command(
+        mut command: Command,
+        format: &str,
+        folder: TempDir,
+        state: PathBuf,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Self {
         let admin = free_port();
-        let mut command = binary();
         command
             .arg("serve")
             .args(arguments)
@@ -175,7 +192,10 @@ pub(crate) fn run_in(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Output {
 
 /// The service's binary, without what the user's environment would make of it.
 pub(crate) fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oidc-issuer"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_oidc-issuer")))
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
         let proxy = name_text.to_ascii_lowercase().ends_with("_proxy");

@@ -38,7 +38,7 @@ async fn what_is_revoked_in_the_store_is_not_published_by_the_next_start() {
     assert!(denied.stderr.contains(told), "{}", denied.stderr);
     let lines = std::fs::read_to_string(house.folder.path("audit.log")).unwrap();
     assert_eq!(lines.lines().count(), 3, "{lines}");
-    assert!(lines.contains(r#""via":"store: files in "#), "{lines}");
+    assert!(lines.contains(r#""via":"store: the database "#), "{lines}");
 
     let _service = house.serve("").await;
     house.publishes(&[1]).await;
@@ -48,7 +48,7 @@ async fn what_is_revoked_in_the_store_is_not_published_by_the_next_start() {
 async fn a_store_is_named_by_its_url_too() {
     let house = House::new();
     killed(house.serve("").await).await;
-    let store = format!("--store=file://{}", house.state().join("ledgers").display());
+    let store = format!("--store=sqlite:{}", house.state().join("ledgers.db").display());
     let elsewhere = house.folder.text("elsewhere");
     let at = |arguments: &[&str]| {
         let all: Vec<_> = ["keys"]
@@ -72,7 +72,8 @@ async fn a_store_is_named_by_its_url_too() {
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains(ISSUER), "{}", output.stderr);
     for wrong in [
-        "--store=file://relative",
+        "--store=file:relative",
+        "--store=sqlite:relative",
         "--store=ftp://x",
         "--store=kubernetes://A_B",
     ] {
@@ -85,13 +86,14 @@ async fn a_store_is_named_by_its_url_too() {
 async fn where_the_retention_is_not_known_no_retained_key_is_forgotten() {
     let house = House::new();
     killed(house.serve("").await).await;
-    let ledgers = std::fs::read_dir(house.state().join("ledgers")).unwrap();
-    let ledger = ledgers
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|kind| kind == "json"))
-        .unwrap();
+    let file = house.state().join("ledgers.db");
+    let row = |database: &rusqlite::Connection| -> String {
+        let row = database.query_row("SELECT body FROM ledgers", [], |row| row.get::<_, Vec<u8>>(0));
+        String::from_utf8(row.unwrap()).unwrap()
+    };
+    let database = rusqlite::Connection::open(&file).unwrap();
     // Half a year ago: retained where tokens live for a year, and long gone where they live for a day.
-    let text = std::fs::read_to_string(&ledger).unwrap();
+    let text = row(&database);
     let (body, _) = text.rsplit_once(r#","sha256":""#).unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     let stamp = document["entries"][0]["stamp"].take();
@@ -100,15 +102,19 @@ async fn where_the_retention_is_not_known_no_retained_key_is_forgotten() {
     assert!(body.contains(&was), "{body}");
     let body = body.replacen(&was, absent, 1);
     let sum = Sha256::digest(body.as_bytes());
-    std::fs::write(&ledger, format!(r#"{body},"sha256":"{sum:x}"}}"#)).unwrap();
+    let text = format!(r#"{body},"sha256":"{sum:x}"}}"#);
+    let sum = Sha256::digest([ISSUER.as_bytes(), &[0], text.as_bytes()].concat());
+    let put = "UPDATE ledgers SET body = ?1, sha256 = ?2";
+    database.execute(put, (text.as_bytes(), sum.as_slice())).unwrap();
+    drop(database);
     let gone = document["entries"][0]["jwk"]["kid"].as_str().unwrap();
-    let store = format!("--store=file://{}", house.state().join("ledgers").display());
+    let store = format!("--store=sqlite:{}", file.display());
     let more = house
         .folder
         .write("more.pem", &rcgen::KeyPair::generate().unwrap().public_key_pem());
     let written = run(&["keys", "import", &more, &store]);
     assert_eq!(written.code, Some(0), "{}", written.stderr);
-    let text = std::fs::read_to_string(&ledger).unwrap();
+    let text = row(&rusqlite::Connection::open(&file).unwrap());
     assert!(text.contains(absent) && text.contains(gone), "{text}");
 }
 
@@ -129,7 +135,7 @@ fn a_store_without_the_ledger_is_not_made() {
     let house = House::new();
     let config = house.config("");
     let told = house.refused(1, &["list", "--store", "--config", &config]);
-    assert!(told.contains("there is none in files in"), "{told}");
+    assert!(told.contains("there is none in the database"), "{told}");
     assert!(!house.state().exists());
 }
 
@@ -174,21 +180,57 @@ fn a_store_that_holds_no_files_ends_every_command_with_an_error() {
             assert!(!output.stderr.is_empty());
         }
     }
-    // What should be the lock.
-    let locked = house.folder.path("locked");
-    std::fs::create_dir(&locked).unwrap();
-    let lock = locked.join("ledgers.lock");
-    rustix::fs::mknodat(rustix::fs::CWD, &lock, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    let store = format!("--store=file://{}", locked.display());
+    // What should be a database, and what should be its lock.
+    for (database, told) in [
+        (&fifo, "not a regular file"),
+        (&house.folder.path("locked"), "is not a regular file"),
+    ] {
+        let lock = house.folder.path("locked.lock");
+        if !lock.exists() {
+            rustix::fs::mknodat(rustix::fs::CWD, &lock, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+            std::fs::write(house.folder.path("locked"), "").unwrap();
+        }
+        let store = format!("--store=sqlite:{}", database.display());
+        let output = run(&[
+            "keys",
+            "list",
+            &store,
+            "--issuer",
+            ISSUER,
+            "--state-dir",
+            &elsewhere,
+        ]);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stderr.contains(told), "{}", output.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_of_a_former_release_is_shown_and_not_changed() {
+    let house = House::new();
+    killed(house.serve("").await).await;
+    let folder = house.folder.path("former");
+    std::fs::create_dir(&folder).unwrap();
+    let database = rusqlite::Connection::open(house.state().join("ledgers.db")).unwrap();
+    let document: Vec<u8> = database
+        .query_row("SELECT body FROM ledgers", [], |row| row.get(0))
+        .unwrap();
+    std::fs::write(folder.join(format!("{}.json", name_of(ISSUER))), document).unwrap();
+    let store = format!("--store=file:{}", folder.display());
+    let elsewhere = house.folder.text("elsewhere");
+    let output = run(&["keys", "list", &store, "--state-dir", &elsewhere]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.contains(&kid(0)), "{}", output.stdout);
     let output = run(&[
         "keys",
-        "list",
+        "revoke",
+        &kid(0),
+        "--reason",
+        "x",
         &store,
-        "--issuer",
-        ISSUER,
         "--state-dir",
         &elsewhere,
     ]);
-    assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("not a regular file"), "{}", output.stderr);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("only read"), "{}", output.stderr);
 }

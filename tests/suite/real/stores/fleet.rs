@@ -214,7 +214,11 @@ pub(super) async fn agrees(mut place: impl Place) {
         (one.metric("oidc_issuer_store_lag_seconds").await > 0.0).then_some(())
     })
     .await;
-    assert!((one.metric("oidc_issuer_store_durable").await - 1.0).abs() < 0.1);
+    // The disk of a machine that does much else may take more than a second.
+    eventually("it is kept on this machine", async || {
+        (one.metric("oidc_issuer_store_durable").await > 0.9).then_some(())
+    })
+    .await;
     two.kill().await;
     let two = fleet.replica("2").await;
     assert_eq!(same(&[&one, &two], 4).await.body, alone.body, "after a crash");

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oidc_issuer::client::ApiServerSettings;
 use oidc_issuer::clock::Clock;
-use oidc_issuer::store::{Bucket, KubernetesSettings, ObjectStorageSettings, StoreSettings};
+use oidc_issuer::store::{Bucket, KubernetesSettings, LocalSettings, ObjectStorageSettings, StoreSettings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -87,6 +87,14 @@ impl Server {
     }
 }
 
+/// Where a replica keeps its copies.
+fn copies(folder: &Path) -> LocalSettings {
+    LocalSettings {
+        file: folder.join("copies/ledgers.db"),
+        folders: Vec::new(),
+    }
+}
+
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
@@ -94,7 +102,7 @@ fn folder() -> TempDir {
 fn object_storage(server: &Server, shared: ObjectStorageSettings) -> StoreSettings {
     StoreSettings::ObjectStorage {
         shared,
-        folder: server.path().join("copies"),
+        local: copies(server.path()),
     }
 }
 
@@ -442,7 +450,7 @@ impl Place for Kubernetes {
                 namespace: Some(Self::NAMESPACE.into()),
                 name_prefix: "oidc-issuer".into(),
             },
-            folder: self.folder.path().join("copies"),
+            local: copies(self.folder.path()),
         }
     }
 

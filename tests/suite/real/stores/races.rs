@@ -147,10 +147,10 @@ fn ledger_of_a_new_key() -> Ledger {
 fn with_folder(settings: &StoreSettings, name: &str) -> StoreSettings {
     let mut settings = settings.clone();
     match &mut settings {
-        StoreSettings::Memory => {}
-        StoreSettings::File { folder }
-        | StoreSettings::Kubernetes { folder, .. }
-        | StoreSettings::ObjectStorage { folder, .. } => *folder = folder.join(name),
+        StoreSettings::Memory | StoreSettings::Folder { .. } => {}
+        StoreSettings::Sqlite { local }
+        | StoreSettings::Kubernetes { local, .. }
+        | StoreSettings::ObjectStorage { local, .. } => local.file = local.file.with_file_name(name),
     }
     settings
 }
