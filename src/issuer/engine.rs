@@ -76,6 +76,16 @@ impl Engine {
             let entry = asked.upgrade()?.table().by_url.get(url).cloned();
             entry?.details()
         });
+        let asked = Arc::downgrade(&inner);
+        inner.shared.stores.at_rest_from(move |each| {
+            let Some(inner) = asked.upgrade() else { return };
+            let all: Vec<_> = inner.table().by_id.values().cloned().collect();
+            for entry in all {
+                if let Some(ledger) = entry.ledger_at_rest() {
+                    each(entry.parts.settings.profile.issuer.as_str(), &ledger);
+                }
+            }
+        });
         tokio::spawn(clockwork(Arc::downgrade(&inner)));
         tokio::spawn(look_at_clocks(Arc::downgrade(&inner)));
         Self(inner)

@@ -14,6 +14,7 @@ use super::pace::Pace;
 use super::places::Last;
 use super::state::{Event, Issuer, Parts, Rested};
 use crate::metrics::Details;
+use crate::ring::Ledger;
 use crate::source::Source;
 
 /// An issuer as the engine knows it.
@@ -126,6 +127,14 @@ impl Entry {
     pub(super) fn details(&self) -> Option<Details> {
         match &self.mailbox().state {
             State::Resting(rested) => rested.details(&self.parts),
+            _ => None,
+        }
+    }
+
+    /// The ledger of an issuer at rest.
+    pub(super) fn ledger_at_rest(&self) -> Option<Ledger> {
+        match &self.mailbox().state {
+            State::Resting(rested) => rested.ledger(&self.parts),
             _ => None,
         }
     }

@@ -192,7 +192,7 @@ impl Issuers {
         for (url, ending) in ending {
             ending.ended().await;
             let shared = self.engine.shared();
-            shared.stores.replica(url.as_str()).rests();
+            shared.stores.left(url.as_str());
             shared.metrics.issuer(url.as_str()).removed();
             tracing::info!(
                 issuer = url.as_str(),

@@ -185,9 +185,14 @@ impl IssuerMetrics {
         locked(&self.state).details = Some(Box::new(details));
     }
 
-    /// The issuer rests: what it has rows of is asked for when it is needed ([`super::Metrics::details_from`]).
-    pub fn rests(&self) {
-        locked(&self.state).details = None;
+    /// The issuer rests, and its ledger is kept like this: what it has rows of is asked for when it is needed
+    /// ([`super::Metrics::details_from`]).
+    pub fn rests(&self, store: &StoreState) {
+        let mut state = locked(&self.state);
+        state.details = None;
+        state.store = Some(Ask::AtRest {
+            is_durable: store.is_durable,
+        });
     }
 
     /// Nothing is published any more: the last key was revoked.
@@ -202,11 +207,6 @@ impl IssuerMetrics {
     /// Its ledger tells how it is kept.
     pub fn kept(&self, ask: impl Fn() -> StoreState + Send + Sync + 'static) {
         locked(&self.state).store = Some(Ask::Of(Arc::new(ask)));
-    }
-
-    /// Its ledger is kept like this, until something else is said.
-    pub fn kept_at_rest(&self, state: StoreState) {
-        locked(&self.state).store = Some(Ask::At(Box::new(state)));
     }
 
     /// How many requests for its documents came.

@@ -45,15 +45,19 @@ pub struct SharedStoreState {
 pub(super) enum Ask {
     /// It is asked.
     Of(Arc<dyn Fn() -> StoreState + Send + Sync>),
-    /// It is known.
-    At(Box<StoreState>),
+    /// The issuer rests, which it does only while nothing is wrong with its ledger.
+    AtRest { is_durable: Option<bool> },
 }
 
 impl Ask {
     pub(super) fn now(&self) -> StoreState {
         match self {
             Self::Of(ask) => ask(),
-            Self::At(state) => (**state).clone(),
+            Self::AtRest { is_durable } => StoreState {
+                is_open: true,
+                is_durable: *is_durable,
+                ..StoreState::default()
+            },
         }
     }
 }

@@ -33,6 +33,11 @@ impl LocalCopy {
         Ok(loaded)
     }
 
+    /// What is there is known: it was written by this process.
+    pub(super) fn resume(&self) {
+        self.is_read.store(true, Ordering::Relaxed);
+    }
+
     /// Writes a ledger, and waits for it: a second at most, and not at all while an earlier write hangs. What could not
     /// be written is tried again until it is, or until there is a newer one.
     pub(super) async fn keep(&self, ledger: &Ledger) -> Result<(), NotKept> {

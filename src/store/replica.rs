@@ -225,6 +225,17 @@ impl Replica {
         }
     }
 
+    /// Goes on with the ledger of an issuer that rested: it is the one that is kept.
+    pub fn resume(&self, ledger: &Ledger) {
+        let mut newest = self.newest();
+        if newest.is_none() {
+            *newest = Some(ledger.clone());
+            if let Some(local) = &self.0.local {
+                local.resume();
+            }
+        }
+    }
+
     /// Whether all that it knows is where it is kept, so that its issuer may rest.
     pub fn may_rest(&self) -> bool {
         let status = self.status_now();

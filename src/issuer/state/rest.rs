@@ -10,7 +10,7 @@ use crate::issuer::memory::SourceState;
 use crate::issuer::owners::Owned;
 use crate::metrics::Details;
 use crate::representation::Served;
-use crate::ring::Resting;
+use crate::ring::{Ledger, Resting};
 
 /// What is left of an issuer while nothing happens to it, and nothing is to be remembered of it but its keys.
 #[derive(Debug)]
@@ -35,7 +35,8 @@ impl Issuer {
             return Err(self);
         };
         self.has_rested = true;
-        self.metrics.rests();
+        self.metrics.rests(&self.replica.state());
+        self.parts.shared.stores.release(&self.name);
         Ok(Rested {
             ring,
             at: self.parts.shared.clock.steady().now,
@@ -56,9 +57,12 @@ impl Issuer {
         } = rested.woken(&parts, &moment)?;
         let name = parts.settings.profile.issuer.as_str().to_owned();
         let metrics = parts.shared.metrics.issuer(&name);
+        let replica = parts.shared.stores.resumed(&name, state.ledger());
+        let asked = replica.clone();
+        metrics.kept(move || asked.state());
         metrics.wakes(Details::new(state.key_set(), rotation));
         Some(Self {
-            replica: parts.shared.stores.resumed(&name, state.ledger()),
+            replica,
             ids: ids(&parts.settings),
             sources: parts
                 .settings
@@ -83,6 +87,12 @@ impl Rested {
         let publication = parts.slot.current()?;
         let jwks = document(&publication)?;
         IssuerState::wake(&parts.settings, &self.ring, jwks, moment)
+    }
+
+    /// Its ledger.
+    pub(in crate::issuer) fn ledger(&self, parts: &Parts) -> Option<Ledger> {
+        let woken = self.woken(parts, &moment(&parts.shared))?;
+        Some(woken.state.ledger().clone())
     }
 
     /// What it has rows of.

@@ -34,6 +34,17 @@ fn written(
     Box::pin(async { told.await.unwrap() })
 }
 
+/// Runs statements in the file, and waits until that is done: changes may come before questions that wait.
+fn execute(database: &Database, statements: &'static str) {
+    let (tell, done) = mpsc::channel();
+    let run = move |writer: &mut writer::Writer| {
+        writer.execute(statements);
+        let _ = tell.send(());
+    };
+    database.queue.ask(Box::new(run));
+    done.recv_timeout(SOON).expect("the writer lives");
+}
+
 /// Keeps the writer until the sender is dropped, as a disk that hangs would.
 fn hang(database: &Database) -> mpsc::Sender<()> {
     let (release, hangs) = mpsc::channel();

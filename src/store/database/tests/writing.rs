@@ -90,7 +90,7 @@ async fn a_row_that_fails_costs_its_issuer_alone_and_is_made_up_for() {
     let database = database(home.path());
     loaded(&database, "a").await;
     let refuse = "CREATE TRIGGER no BEFORE INSERT ON ledgers WHEN new.issuer = 'b' BEGIN SELECT RAISE(ABORT, 'not b'); END";
-    database.queue.ask(Box::new(|writer| writer.execute(refuse)));
+    execute(&database, refuse);
     // All three wait for one commit.
     let hanging = hang(&database);
     let [a, b, c] = ["a", "b", "c"].map(|issuer| written(&database, issuer, document(&["x"])));
@@ -99,9 +99,7 @@ async fn a_row_that_fails_costs_its_issuer_alone_and_is_made_up_for() {
     let reason = b.await.unwrap_err();
     assert!(reason.contains("not b"), "{reason}");
     assert!(!database.is_kept("b"));
-    database
-        .queue
-        .ask(Box::new(|writer| writer.execute("DROP TRIGGER no")));
+    execute(&database, "DROP TRIGGER no");
     until("it is made up for", || database.is_kept("b"));
 }
 
@@ -111,16 +109,12 @@ async fn on_a_full_disk_what_is_there_is_read_and_what_is_new_is_written_when_th
     let database = database(home.path());
     loaded(&database, ISSUER).await;
     kept(&database, ISSUER, document(&["a"])).await;
-    database
-        .queue
-        .ask(Box::new(|writer| writer.execute("PRAGMA max_page_count = 1")));
+    execute(&database, "PRAGMA max_page_count = 1");
     let other = vec![0; 100_000];
     let not = written(&database, "other", other).await.unwrap_err();
     assert!(not.contains("full"), "{not}");
     assert_eq!(loaded(&database, ISSUER).await, Some(ledger(&["a"])));
-    database.queue.ask(Box::new(|writer| {
-        writer.execute("PRAGMA max_page_count = 1000000");
-    }));
+    execute(&database, "PRAGMA max_page_count = 1000000");
     until("it is made up for", || database.is_kept("other"));
 }
 
